@@ -1,0 +1,176 @@
+"""A network as plain data: layer nodes in a directed acyclic graph, measured before any tensor exists."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import networkx as nx
+
+from nas.ops import ACTIVATIONS, NOTHING, OPS, Join, Scalar, Shape
+
+
+@dataclass(frozen=True)
+class Node:
+    """One layer: its `op` (a name in `nas.ops.OPS`), the positions of its inputs, its attributes."""
+
+    op: str
+    inputs: tuple[int, ...]
+    attrs: tuple[tuple[str, Scalar], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Architecture:
+    """A network on samples of `input_shape`. Position 0 is the input, the last node is the output.
+
+    Two architectures are equal when they compute the same thing, however their nodes are numbered.
+    """
+
+    input_shape: Shape
+    nodes: tuple[Node, ...]
+
+    @cached_property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The output shape of every node, without the batch dimension."""
+        shapes: list[Shape] = []
+        for node in self.nodes:
+            shapes.append(self.input_shape if node.op == "input" else _shape(node, shapes))
+        return tuple(shapes)
+
+    @cached_property
+    def layer_params(self) -> tuple[int, ...]:
+        """The number of trainable parameters of every node."""
+        return tuple(self._measure("params"))
+
+    @cached_property
+    def num_params(self) -> int:
+        """The number of trainable parameters: equals `sum(p.numel() for p in module.parameters())`."""
+        return sum(self.layer_params)
+
+    @cached_property
+    def flops(self) -> int:
+        """FLOPs of one sample's forward pass, two per multiply-add, matrix products only."""
+        return sum(self._measure("flops"))
+
+    def _measure(self, what: str) -> Iterable[int]:
+        for node in self.nodes:
+            op = None if node.op == "input" else OPS[node.op]
+            measured = op is not None and not isinstance(op, Join)
+            yield getattr(op, what)(self.shapes[node.inputs[0]], **dict(node.attrs)) if measured else 0
+
+    @cached_property
+    def digest(self) -> str:
+        """A hexadecimal name of what is computed, the same for every numbering of the nodes.
+
+        Each node is labelled by all that leads into it, then by all that it leads to, so that a shared layer differs
+        from two layers alike.
+        """
+        below: list[str] = []
+        for node in self.nodes:
+            inputs = [below[i] for i in node.inputs]
+            below.append(_hash(node.op, node.attrs, sorted(inputs) if node.op == "add" else inputs))
+        consumers: list[list[str]] = [[] for _ in self.nodes]
+        labels = list(below)
+        for position in reversed(range(len(self.nodes))):
+            labels[position] = _hash(below[position], sorted(consumers[position]))
+            for slot, i in enumerate(self.nodes[position].inputs):
+                consumers[i].append(_hash(labels[position], 0 if self.nodes[position].op == "add" else slot))
+        return _hash(self.input_shape, sorted(labels))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Architecture) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __str__(self) -> str:
+        """The network in words: `1024-512, gelu, batchnorm, dropout 0.2, skip`."""
+        widths = [str(dict(n.attrs)["out"]) for n in self._trunk() if n.op == "linear"][:-1]
+        kinds = Counter(_word(n) for n in self.nodes if n.op not in ("input", "linear", "flatten"))
+        order = sorted(kinds, key=lambda word: (word.split()[0] not in ACTIVATIONS, word))
+        return ", ".join(["-".join(widths) or "no hidden layer", *order])
+
+    def _trunk(self) -> list[Node]:
+        """The longest way from input to output, which leaves projections out."""
+        longest: list[list[Node]] = []
+        for node in self.nodes:
+            longest.append([*max((longest[i] for i in node.inputs), key=len, default=[]), node])
+        return longest[-1]
+
+    def to_json(self) -> dict[str, Any]:
+        nodes = [[n.op, list(n.inputs), dict(n.attrs)] for n in self.nodes]
+        return {"input_shape": list(self.input_shape), "nodes": nodes}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Architecture:
+        nodes = tuple(Node(op, tuple(inputs), tuple(attrs.items())) for op, inputs, attrs in data["nodes"])
+        return cls(tuple(data["input_shape"]), nodes)
+
+    def to_networkx(self) -> nx.DiGraph:
+        """The graph, node attributes `op`, `shape`, `params` and the layer's own."""
+        graph = nx.DiGraph()
+        for position, node in enumerate(self.nodes):
+            facts = {"op": node.op, "shape": self.shapes[position], "params": self.layer_params[position]}
+            graph.add_node(position, **facts, **dict(node.attrs))
+            graph.add_edges_from((i, position) for i in node.inputs)
+        return graph
+
+
+@dataclass
+class Sketch:
+    """Grows an architecture, node by node: `x = net("linear", x, out=64)`. `net.input` is where it starts."""
+
+    input_shape: Shape
+    nodes: list[Node] = field(default_factory=lambda: [Node("input", ())])
+    input: int = 0
+
+    def __post_init__(self) -> None:
+        self.shapes: list[Shape] = [self.input_shape]
+
+    def __call__(self, op: str, *inputs: int, **attrs: Scalar) -> int:
+        """Append a layer on the nodes `inputs`; return its position. What computes nothing is left out."""
+        if op in NOTHING and NOTHING[op](self.shapes[inputs[0]], **attrs):
+            return inputs[0]
+        node = Node(op, inputs, tuple(attrs.items()))
+        self.shapes.append(_shape(node, self.shapes))
+        self.nodes.append(node)
+        return len(self.nodes) - 1
+
+    def residual(self, x: int, y: int) -> int:
+        """`x + y`, with a bias-free projection of `x` where the widths differ."""
+        if self.shapes[x] != self.shapes[y]:
+            x = self("linear", x, out=self.shapes[y][0], bias=False)
+        return self("add", y, x)
+
+    def done(self, output: int) -> Architecture:
+        """The architecture that ends at node `output`; nodes that do not lead there are dropped."""
+        keep = {output}
+        for position in range(output, 0, -1):
+            if position in keep:
+                keep.update(self.nodes[position].inputs)
+        keep.add(0)
+        number = {old: new for new, old in enumerate(sorted(keep))}
+        kept = [self.nodes[old] for old in sorted(keep)]
+        nodes = tuple(Node(n.op, tuple(number[i] for i in n.inputs), n.attrs) for n in kept)
+        return Architecture(self.input_shape, nodes)
+
+
+def _shape(node: Node, shapes: list[Shape]) -> Shape:
+    op = OPS[node.op]
+    if isinstance(op, Join):
+        return op.join(*(shapes[i] for i in node.inputs))
+    return op.shape(shapes[node.inputs[0]], **dict(node.attrs))
+
+
+def _word(node: Node) -> str:
+    if node.op == "add":
+        return "skip"
+    return " ".join([node.op, *(f"{v:g}" for k, v in node.attrs if isinstance(v, float))])
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
