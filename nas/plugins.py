@@ -1,0 +1,94 @@
+"""Plug-ins by name: a file of the plug-in folder, an entry point, or `package.module:Class`.
+
+A specification is `NAME` or `NAME:key=value,...`; the keys are the keyword arguments of the class.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+import yaml
+
+
+def names(folder: str) -> list[str]:
+    """The names found in `folder` (a package such as `strategies`) and among its entry points `nas.<folder>`."""
+    package = importlib.import_module(folder)
+    files = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
+    return sorted(files | {point.name for point in entry_points(group=f"nas.{folder}")})
+
+
+def find(folder: str, name: str, kind: type) -> type[Any]:
+    """The subclass of `kind` that `name` means. Raises `ValueError` with the nearest name."""
+    if ":" in name:
+        module_name, _, class_name = name.partition(":")
+        try:
+            return _checked(getattr(importlib.import_module(module_name), class_name), kind, name)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"{name!r} cannot be imported: {error}") from None
+    if name not in names(folder):
+        raise ValueError(f"there is no {_noun(folder)} {name!r}; {nearest(name, names(folder))}")
+    for point in entry_points(group=f"nas.{folder}", name=name):
+        return _checked(point.load(), kind, name)
+    module = importlib.import_module(f"{folder}.{name}")
+    classes = [c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__]
+    return next(c for c in classes if issubclass(c, kind))
+
+
+def split(spec: str) -> tuple[str, dict[str, Any]]:
+    """`'evolution:population=20,sample=5' -> ('evolution', {'population': 20, 'sample': 5})`, values read as YAML."""
+    name, _, rest = spec.partition(":")
+    if rest and "=" not in rest.split(",")[0].partition(":")[0]:  # package.module:Class[:key=value,...]
+        class_name, _, rest = rest.partition(":")
+        name = f"{name}:{class_name}"
+    options: dict[str, Any] = {}
+    for item in filter(None, rest.split(",")):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ValueError(f"{spec!r}: an option is written key=value, got {item!r}")
+        options[key.strip()] = yaml.safe_load(value)
+    return name, options
+
+
+def make(folder: str, spec: str, kind: type, *args: Any) -> Any:
+    """Build the plug-in that `spec` names: positional `args` first, the options of the specification by keyword."""
+    name, options = split(spec)
+    cls = find(folder, name, kind)
+    check_options(cls, options, f"{_noun(folder)} {name}")
+    return cls(*args, **options)
+
+
+def check_options(cls: type, options: Mapping[str, Any], owner: str) -> None:
+    """Raise `ValueError` for an option that is not a keyword of `cls`, or not of the type of its default."""
+    keywords = {p.name: p for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    for key, value in options.items():
+        if key not in keywords:
+            raise ValueError(f"{owner} has no option {key!r}; {nearest(key, keywords)}")
+        default = keywords[key].default
+        fits = isinstance(value, int | float) if isinstance(default, float) else isinstance(value, type(default))
+        if not fits or (isinstance(value, bool) and not isinstance(default, bool)):
+            raise ValueError(f"{owner}: {key} must be like its default {default!r}, got {value!r}")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: the nearest known one, or all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(known)}" if known else "it has none"
+
+
+def _noun(folder: str) -> str:
+    return {"strategies": "strategy", "search_spaces": "space", "nas.data": "kind of data"}[folder]
+
+
+def _checked(found: Any, kind: type, name: str) -> type[Any]:
+    if not (inspect.isclass(found) and issubclass(found, kind)):
+        raise ValueError(f"{name!r} is not a subclass of {kind.__module__}.{kind.__name__}")
+    return found

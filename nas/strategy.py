@@ -1,0 +1,30 @@
+"""What chooses the next candidate."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from nas.space import Candidate, SearchSpace
+from nas.trial import Trial
+
+
+class Strategy(ABC):
+    """Two verbs, two laws: `ask` changes nothing, `tell` uses no chance.
+
+    So the state is a fold of `tell` over the history, and a search is resumed by telling it again. Candidates come from
+    the space's own verbs (`sample`, `mutate`, `crossover`, `draw`), which keep them inside the parameter budget.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+
+    @abstractmethod
+    def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
+        """The next candidate, while `pending` are being evaluated. All chance comes from `rng`."""
+
+    @abstractmethod
+    def tell(self, trial: Trial) -> None:
+        """Learn from a finished trial, which may have failed (`trial.error`, no values)."""

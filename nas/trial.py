@@ -1,0 +1,73 @@
+"""One evaluated candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nas.space import Candidate, SearchSpace
+
+Row = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of candidate `number`. `values` are to be maximised, empty where `error` says why there are none."""
+
+    number: int
+    candidate: Candidate
+    seed: int
+    values: tuple[float, ...] = ()
+    metrics: Row = field(default_factory=dict)  # facts at the epoch that is kept, and the cost in seconds
+    curve: tuple[Row, ...] = ()  # one row an epoch
+    error: str | None = None
+    copy_of: int | None = None  # the trial whose result this one took over, being the same candidate
+    elapsed: float = 0.0  # seconds of search, all sessions together, when it ended
+
+    @property
+    def value(self) -> float:
+        """The objective. Raises `ValueError` where there is none, or more than one."""
+        if len(self.values) != 1:
+            raise ValueError(f"trial {self.number} has {len(self.values)} values, not one ({self.error or 'no error'})")
+        return self.values[0]
+
+    @property
+    def params(self) -> int:
+        return self.candidate.architecture.num_params
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "values": list(self.values),
+            "params": self.params,
+            "network": str(self.candidate.architecture),
+            "choices": self.candidate.values,
+            "fidelity": self.candidate.fidelity,
+            "seed": self.seed,
+            "metrics": dict(self.metrics),
+            "curve": [dict(row) for row in self.curve],
+            "error": self.error,
+            "copy_of": self.copy_of,
+            "elapsed": round(self.elapsed, 3),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], space: SearchSpace) -> Trial:
+        """The trial again, its candidate replayed in `space`."""
+        return cls(
+            number=data["number"],
+            candidate=space.replay(data["choices"], data["fidelity"]),
+            seed=data["seed"],
+            values=tuple(data["values"]),
+            metrics=data["metrics"],
+            curve=tuple(data["curve"]),
+            error=data["error"],
+            copy_of=data["copy_of"],
+            elapsed=data["elapsed"],
+        )
+
+
+def best_first(trials: list[Trial]) -> list[Trial]:
+    """The trials that have a value, best first; of equals the smaller network, then the earlier trial."""
+    return sorted((t for t in trials if t.values), key=lambda t: (-t.value, t.params, t.number))

@@ -1,0 +1,48 @@
+"""Regularised evolution (Real et al. 2019, arXiv 1802.01548, algorithm 1), asynchronous: no generation is waited for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from nas.space import Candidate, SearchSpace
+from nas.strategy import Strategy
+from nas.trial import Trial
+
+
+class Evolution(Strategy):
+    """The last `population` trials live; the best of `sample` of them is mutated; the oldest dies, however good.
+
+    With probability `crossover` the child takes its decisions from two such parents before it is mutated.
+    """
+
+    def __init__(
+        self, space: SearchSpace, *, population: int = 16, sample: int = 5, crossover: float = 0.0
+    ) -> None:
+        super().__init__(space)
+        if population < 1:
+            raise ValueError(f"population must be at least 1, got {population}")
+        if not 1 <= sample <= population:
+            raise ValueError(f"sample must be in 1..population ({population}), got {sample}")
+        if not 0 <= crossover <= 1:
+            raise ValueError(f"crossover must be a probability in 0..1, got {crossover}")
+        self.sample, self.crossover = sample, crossover
+        self.population: deque[Trial] = deque(maxlen=population)  # algorithm 1: the oldest dies
+
+    def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
+        if len(self.population) + len(pending) < (self.population.maxlen or 0) or not self.population:
+            return self.space.sample(rng)  # algorithm 1, first loop
+        parent = self._tournament(rng)
+        if rng.random() < self.crossover:
+            parent = self.space.crossover(parent, self._tournament(rng), rng)
+        return self.space.mutate(parent, rng)
+
+    def tell(self, trial: Trial) -> None:
+        if trial.values:
+            self.population.append(trial)
+
+    def _tournament(self, rng: np.random.Generator) -> Candidate:
+        entrants = rng.choice(len(self.population), size=min(self.sample, len(self.population)), replace=False)
+        return max((self.population[i] for i in entrants), key=lambda trial: trial.value).candidate

@@ -1,0 +1,152 @@
+"""A recurrent controller trained by REINFORCE (Zoph & Le 2017, arXiv 1611.01578, section 3).
+
+The controller is an LSTM that answers the forks of a space one after another. It embeds the words `name=option`, so any
+number of options, and any order of forks, will do; what does not fit the parameter budget is not offered to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from nas.ops import Scalar
+from nas.space import Candidate, SearchSpace
+from nas.strategy import Strategy
+from nas.trial import Trial
+
+CAPACITY = 4096  # words that have a row of their own
+
+
+class Reinforce(Strategy):
+    """Policy gradient with a moving-average baseline, an entropy bonus and gradient clipping.
+
+    `batch` roll-outs make one update; `decay` is that of the moving averages; `entropy` weighs the bonus.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        batch: int = 1,
+        lr: float = 0.02,
+        entropy: float = 0.01,
+        decay: float = 0.9,
+        clip: float = 1.0,
+        hidden: int = 32,
+        init_seed: int = 0,
+    ) -> None:
+        super().__init__(space)
+        for name, value, least in (("batch", batch, 1), ("hidden", hidden, 1), ("lr", lr, 0), ("clip", clip, 0)):
+            if value < least or value == 0:
+                raise ValueError(f"{name} must be {f'at least {least}' if least else 'above 0'}, got {value}")
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must be in 0..1, below 1, got {decay}")
+        self.batch, self.entropy, self.decay, self.clip = batch, entropy, decay, clip
+        self.policy = Policy(hidden, torch.Generator().manual_seed(init_seed))
+        self.optimizer = torch.optim.Adam(self.policy.parameters(), lr=lr)
+        self.roll_outs: list[Trial] = []
+        self.mean = self.variance = self.seen = 0.0
+        self.lowest = np.inf
+
+    def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
+        state = self.policy.start()
+
+        @torch.no_grad()
+        def answer(name: str, options: Sequence[Scalar], weights: Sequence[float]) -> int:
+            log_probs = self.policy.step(state, name, options)
+            chances = np.cumsum(np.exp(log_probs.double().numpy()))
+            index = min(int(np.searchsorted(chances, rng.random() * chances[-1], side="right")), len(options) - 1)
+            state.word = self.policy.row(name, options[index])
+            return index
+
+        return self.space.draw(answer)
+
+    def tell(self, trial: Trial) -> None:
+        for choice in trial.candidate.choices:
+            self.policy.learn_words(choice.name, choice.options)
+        if trial.values:
+            self.lowest = min(self.lowest, trial.value)
+        self.roll_outs.append(trial)
+        if len(self.roll_outs) == self.batch:
+            self._update(self.roll_outs)
+            self.roll_outs = []
+
+    def _update(self, trials: list[Trial]) -> None:
+        # a failed network is worth the worst seen, whatever the scale of the objective
+        rewards = [t.value if t.values else self.lowest for t in trials]
+        if not all(np.isfinite(rewards)):
+            return
+        advantages = self._advantages(np.array(rewards))
+        loss = torch.zeros(())
+        for trial, advantage in zip(trials, advantages, strict=True):
+            state = self.policy.start()
+            for choice in trial.candidate.choices:
+                log_probs = self.policy.step(state, choice.name, choice.options)
+                state.word = self.policy.row(choice.name, choice.value)
+                entropy = -(log_probs.exp() * log_probs).sum()
+                # section 3.2: 1/m sum_k sum_t grad log P(a_t) (R_k - b), and the entropy bonus
+                loss = loss - (float(advantage) * log_probs[choice.index] + self.entropy * entropy) / self.batch
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.clip)
+        self.optimizer.step()
+
+    def _advantages(self, rewards: np.ndarray) -> np.ndarray:
+        """R_k - b in units of the reward's spread, so that neither lr nor entropy depends on the objective's scale."""
+        if not self.seen:
+            self.mean = float(rewards.mean())
+        advantages = rewards - self.mean  # b: moving average of the rewards before these
+        self.seen = self.decay * self.seen + (1 - self.decay)
+        self.mean = self.decay * self.mean + (1 - self.decay) * float(rewards.mean())
+        self.variance = self.decay * self.variance + (1 - self.decay) * float((advantages**2).mean())
+        spread = np.sqrt(self.variance / self.seen)
+        return advantages / spread if spread > 0 else advantages
+
+
+@dataclass
+class State:
+    """Where a roll-out stands: the LSTM's state and the row of the last word."""
+
+    hidden: Tensor
+    cell: Tensor
+    word: int = 0
+
+
+class Policy(torch.nn.Module):
+    """LSTM over the words chosen so far; the logit of an option is its bias plus its embedding times the state."""
+
+    def __init__(self, hidden: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.words: dict[str, int] = {}  # row 0 stands for the start and for every word not met yet
+        self.embedding = torch.nn.Parameter(torch.empty(CAPACITY, hidden))
+        self.bias = torch.nn.Parameter(torch.zeros(CAPACITY))
+        self.lstm = torch.nn.LSTMCell(hidden, hidden)
+        for parameter in self.parameters():
+            if parameter is not self.bias:
+                torch.nn.init.uniform_(parameter, -0.1, 0.1, generator=generator)
+
+    def start(self) -> State:
+        size = self.lstm.hidden_size
+        return State(torch.zeros(1, size), torch.zeros(1, size))
+
+    def row(self, name: str, option: Scalar) -> int:
+        return self.words.get(f"{name}={option}", 0)
+
+    def learn_words(self, name: str, options: Sequence[Scalar]) -> None:
+        for word in (f"{name}={option}" for option in options):
+            if word not in self.words:
+                n = len(self.words) + 1
+                self.words[word] = n if n < CAPACITY else 1 + crc32(word.encode()) % (CAPACITY - 1)
+
+    def step(self, state: State, name: str, options: Sequence[Scalar]) -> Tensor:
+        """Log-probabilities of the options, (options,); moves `state` past the last word."""
+        word = self.embedding[state.word].unsqueeze(0)  # (1, hidden)
+        state.hidden, state.cell = self.lstm(word, (state.hidden, state.cell))
+        rows = torch.tensor([self.row(name, option) for option in options])
+        return log_softmax(self.embedding[rows] @ state.hidden[0] + self.bias[rows], dim=0)
