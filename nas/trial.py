@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,6 @@ class Trial:
         )
 
 
-def best_first(trials: list[Trial]) -> list[Trial]:
+def best_first(trials: Iterable[Trial]) -> list[Trial]:
     """The trials that have a value, best first; of equals the smaller network, then the earlier trial."""
     return sorted((t for t in trials if t.values), key=lambda t: (-t.value, t.params, t.number))

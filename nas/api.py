@@ -1,0 +1,36 @@
+"""The Python door: `nas.search(space="mlp", budget="20M", data=(X, y)) -> Result`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from nas.monitor import Monitor
+from nas.options import Options
+from nas.run import Result, run
+from nas.space import SearchSpace
+from nas.strategy import Strategy
+
+
+def search(
+    space: str | type[SearchSpace] = "mlp",
+    budget: str | int | float | None = None,
+    data: Any = "digits",
+    strategy: str | type[Strategy] = "evolution",
+    *,
+    monitors: Sequence[Monitor] = (),
+    verbose: bool = False,
+    **options: Any,
+) -> Result:
+    """Search `space` inside the parameter budget and export the best network.
+
+    `space`, `data` and `strategy` are written as on the command line, or are classes of your own; `data` may be arrays
+    `(X, y)`, X of shape (n, features...) and y (n,). The other options are those of the command line: trials, time,
+    epochs, patience, fill, seed, workers (0: in this process), device, baseline, out.
+
+    Raises `ValueError`, in one sentence and before anything is trained, for a mistake in any of them.
+    """
+    raw = {"space": space, "budget": budget, "data": data, "strategy": strategy, **options}
+    return run(Options.of(raw), Console(stderr=True), 0 if verbose else -1, monitors)

@@ -1,0 +1,78 @@
+"""The command line of a search: options to `nas.options`, mistakes to one sentence, results to a table."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any
+
+import click
+from rich.console import Console
+
+from nas import plugins
+from nas.dryrun import describe
+from nas.options import DEFAULT_TRIALS, Options, read_yaml
+from nas.run import run
+from nas.summary import print_result
+
+HELP = {
+    "space": "Search space: {spaces}, or package.module:Class; options as NAME:key=value,...",
+    "budget": "Parameter budget, the most parameters a network may have: 20M, 2.5e6, 800K, 20_000_000. Required.",
+    "data": "Data as KIND:PATH; kinds: {kinds}.",
+    "strategy": "Search strategy: {strategies}, or package.module:Class; options as NAME:key=value,...",
+    "trials": f"Networks to train ({DEFAULT_TRIALS} where no --time is given).",
+    "time": "Time limit of the search: 90s, 10m, 1h30m.",
+    "epochs": "Most epochs a network is trained (10).",
+    "patience": "Epochs without improvement after which a training stops (3).",
+    "fill": "Least share of the parameter budget a network uses. Without it: 0.9 where widths are solved, none for free.",
+    "workers": "Processes that train, or auto: one a GPU, else one a core. 0: in this process.",
+    "device": "auto, cpu, cuda or cuda:N.",
+    "seed": "Seed of every random choice (0).",
+    "out": "Run directory; the same command continues it (runs/<name of the search>).",
+}
+
+
+def _options(command: Any) -> Any:
+    lists = {"spaces": "search_spaces", "kinds": "nas.data", "strategies": "strategies"}
+    known = {word: ", ".join(plugins.names(folder)) for word, folder in lists.items()}
+    for name, text in reversed(HELP.items()):
+        command = click.option(f"--{name}", metavar=name.upper(), help=text.format(**known))(command)
+    return command
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@_options
+@click.option("--baseline/--no-baseline", default=None, help="Random search at equal cost (on, except under --time).")
+@click.option("--config", metavar="FILE", help="YAML file with any of these options; the command line has precedence.")
+@click.option("--dry-run", is_flag=True, help="Describe the space inside the budget, estimate the time, train nothing.")
+@click.option("-v", "--verbose", count=True, help="A line for every trial.")
+@click.option("-q", "--quiet", is_flag=True, help="Nothing but the path of the result.")
+def search(config: str | None, dry_run: bool, verbose: int, quiet: bool, **given: Any) -> int:
+    """Search for the best network inside a parameter budget, and export it."""
+    from_file = read_yaml(config) if config else {}
+    options = Options.of({**from_file, **{key: value for key, value in given.items() if value is not None}})
+    console, progress = Console(), Console(stderr=True)
+    if dry_run:
+        describe(options, console)
+        return 0
+    result = run(options, progress, -1 if quiet else verbose)
+    print_result(result, options, console, quiet)
+    if result.interrupted:
+        return 130
+    return 0 if any(trial.values for trial in result.trials) else 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, 1 (every trial failed), 2 (a user's mistake), 130 (Ctrl-C)."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is saved like Ctrl-C
+    try:
+        return int(search.main(args=arguments, prog_name="python -m nas.search", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        message = error.format_message()
+    except ValueError as error:
+        message = str(error)
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted before the search began", file=sys.stderr)
+        return 130
+    print(f"error: {message}", file=sys.stderr)
+    return 2

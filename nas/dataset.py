@@ -1,0 +1,132 @@
+"""Data as the search sees it: three parts fixed by the seed, and a normalisation fitted on the training part alone."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.ops import Shape
+
+Array = npt.NDArray[Any]
+SHARES = (0.6, 0.2, 0.2)  # training, validation, test
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples x, float32 (n, *input_shape), and class numbers y, int64 (n,)."""
+
+    x: Array
+    y: Array
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training, validation and test parts. The test part is used once, for the network that is chosen."""
+
+    name: str
+    train: Part
+    validation: Part
+    test: Part
+    classes: tuple[str, ...]
+
+    @property
+    def input_shape(self) -> Shape:
+        return tuple(self.train.x.shape[1:])
+
+    @cached_property
+    def normalisation(self) -> tuple[Array, Array]:
+        """Mean and standard deviation of the training part, float32: per feature (flat) or per channel (images)."""
+        axes = (0, *range(2, self.train.x.ndim)) if self.train.x.ndim > 2 else (0,)
+        mean = self.train.x.mean(axis=axes, dtype=np.float64, keepdims=True)[0]
+        std = self.train.x.std(axis=axes, dtype=np.float64, keepdims=True)[0]
+        return mean.astype(np.float32), np.where(std > 1e-8, std, 1.0).astype(np.float32)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hexadecimal name of every number in all three parts."""
+        digest = hashlib.blake2b(repr(self.classes).encode(), digest_size=8)
+        for part in (self.train, self.validation, self.test):
+            for array in (part.x, part.y):
+                digest.update(repr((array.shape, array.dtype.str)).encode())
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+class Source(ABC):
+    """A place where data comes from. A kind of data is one file in `nas/data/` with one subclass."""
+
+    def __init__(self, path: str = "") -> None:
+        self.path = path
+
+    @abstractmethod
+    def task(self) -> tuple[Shape, int]:
+        """Input shape and number of classes, without reading the samples."""
+
+    @abstractmethod
+    def load(self, seed: int) -> Dataset:
+        """Read everything; `seed` fixes the split where the source has none of its own."""
+
+
+class Arrays(Source):
+    """Samples `(n, *shape)` and labels `(n,)`, numbers or words, held in memory."""
+
+    def __init__(self, x: Any, y: Any, name: str = "arrays") -> None:
+        super().__init__(name)
+        self.x, self.y = np.asarray(x), np.asarray(y)
+        check_part(self.x, self.y, name)
+
+    def task(self) -> tuple[Shape, int]:
+        return tuple(self.x.shape[1:]), len(np.unique(self.y))
+
+    def load(self, seed: int) -> Dataset:
+        check_finite(self.x, self.path)
+        classes, y = np.unique(self.y, return_inverse=True)
+        x, y = self.x.astype(np.float32), y.astype(np.int64)
+        rows = stratified_split(y, np.random.default_rng((seed, 0x5B117)))
+        if not all(map(len, rows)):
+            raise ValueError(
+                f"{self.path}: {len(y)} samples of {len(classes)} classes leave no validation or test part; "
+                f"at least 3 samples of some class are needed"
+            )
+        train, validation, test = (Part(x[r], y[r]) for r in rows)
+        return Dataset(self.path, train, validation, test, tuple(map(str, classes)))
+
+
+def stratified_split(y: Array, rng: np.random.Generator) -> list[Array]:
+    """Class numbers (n,) -> positions of the training, validation and test rows, each class in the shares `SHARES`."""
+    parts: list[list[Array]] = [[], [], []]
+    for label in np.unique(y):
+        rows = rng.permutation(np.flatnonzero(y == label))
+        test, validation = (round(len(rows) * share) for share in SHARES[:0:-1])
+        pieces = np.split(rows, [len(rows) - test - validation, len(rows) - test])
+        for part, piece in zip(parts, pieces, strict=True):
+            part.append(piece)
+    return [np.sort(np.concatenate(part)) for part in parts]
+
+
+def check_part(x: Array, y: Array, where: str) -> None:
+    """Raise `ValueError` for samples and labels that cannot be a classification problem."""
+    if x.dtype.kind not in "fiub" or x.ndim < 2:
+        raise ValueError(f"{where}: samples must be numbers of shape (n, features...), got {x.dtype} of shape {x.shape}")
+    if y.shape != (len(x),):
+        raise ValueError(f"{where}: {len(x)} samples need labels of shape ({len(x)},), got {y.shape}")
+    if y.dtype.kind == "f" and not np.array_equal(y, np.round(y)):
+        raise ValueError(f"{where}: labels must be classes, whole numbers or words, got values such as {y.flat[0]!r}")
+    if len(np.unique(y)) < 2:
+        raise ValueError(f"{where}: labels must have at least 2 classes, got {np.unique(y).tolist()}")
+
+
+def check_finite(x: Array, where: str) -> None:
+    """Raise `ValueError` for samples that hold NaN or infinity."""
+    bad = 0 if x.dtype.kind in "iub" else int(np.count_nonzero(~np.isfinite(x)))
+    if bad:
+        raise ValueError(f"{where}: {bad:,} of {x.size:,} values are NaN or infinite; remove or replace them")

@@ -1,0 +1,38 @@
+"""Which devices there are, and how many workers they take."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def slots(device: str, workers: int | str) -> list[str]:
+    """The device of every worker: one a GPU, else one a core. Raises `ValueError` where CUDA is asked for and absent."""
+    gpus = gpu_count() if device != "cpu" else 0
+    if device.startswith("cuda"):
+        index = int(device.partition(":")[2] or 0)
+        if index >= gpus:
+            raise ValueError(f"--device {device}: this machine shows {gpus} CUDA devices; use --device cpu or auto")
+    if device.startswith("cuda:"):
+        found = [device]
+    else:
+        found = [f"cuda:{i}" for i in range(gpus)]
+    if not found:
+        found = ["cpu"] * cores()
+    if workers == "auto":
+        return found
+    return [found[i % len(found)] for i in range(max(1, int(workers)))]
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpu_count() -> int:
+    """CUDA devices. torch is imported to count them only where a driver is installed."""
+    if not any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg", "C:/Windows/System32/nvcuda.dll")):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()

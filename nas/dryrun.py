@@ -1,0 +1,74 @@
+"""`--dry-run`: what the space holds inside the budget, and about how long the search would take."""
+
+from __future__ import annotations
+
+
+import numpy as np
+from rich.console import Console
+
+from nas.budget import format_size
+from nas.devices import slots
+from nas.evaluate import Job, Training
+from nas.executors.local import Local
+from nas.options import Options
+from nas.run import Problem
+from nas.space import Candidate
+
+DRAWS = 1000
+
+
+def describe(options: Options, console: Console) -> None:
+    """Print the number of decisions, the sizes, the share of the raw space that fits, and the time to expect."""
+    problem = Problem.of(options)
+    rng = np.random.default_rng((options.seed, 0xD47))
+    drawn = sorted((problem.space.sample(rng) for _ in range(DRAWS)), key=lambda c: c.architecture.num_params)
+    raw = problem.space.unlimited()
+    sizes = [raw.sample(rng).architecture.num_params for _ in range(DRAWS)]
+    share = np.mean([size in options.parameter_budget for size in sizes])
+    decisions = [len(candidate.choices) for candidate in drawn]
+    shape = "x".join(map(str, problem.space.input_shape))
+    lines = {
+        "space": f"{problem.space}, {shape} inputs, {problem.space.classes} classes",
+        "parameter budget": f"{options.budget:,}" + (f", at least {options.fill:g} of it" if options.fill else ""),
+        "decisions": f"{min(decisions)} to {max(decisions)} a network",
+        "smallest": _words(drawn[0]),
+        "median": _words(drawn[DRAWS // 2]),
+        "largest": _words(drawn[-1]),
+        "raw space inside": f"{100 * share:.1f} % of {DRAWS} draws that ignore the budget; every draw of a search is inside",
+        "time": _estimate(options, problem, drawn),
+    }
+    for name, text in lines.items():
+        console.print(f"{name:>17}  {text}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _words(candidate: Candidate) -> str:
+    architecture = candidate.architecture
+    return f"{architecture.num_params:,} parameters: {architecture} (of {DRAWS} draws)"
+
+
+def _estimate(options: Options, problem: Problem, drawn: list[Candidate]) -> str:
+    """Train a small, a median and a large draw for one epoch each, and multiply."""
+    trials, seconds = options.limits
+    devices = slots(options.device, options.workers)
+    executor = Local(Training(problem.source.load(options.seed), epochs=1, patience=1), devices[:1])
+    try:
+        spent = []
+        for position in (DRAWS // 10, DRAWS // 2, DRAWS - DRAWS // 10):
+            job = Job(0, drawn[position], seed=0)
+            spent.append(executor.submit("__call__", job).result().metrics["seconds"])
+    finally:
+        executor.shutdown(cancel_futures=True)
+    trial = float(np.mean(spent)) * options.epochs
+    if trials is None:
+        return f"{format_time(seconds or 0)} as asked; a trial takes up to {format_time(trial)}"
+    total = trials * trial / len(devices) * (2 if options.wants_baseline else 1)
+    limit = f", stopped at {format_time(seconds)}" if seconds else ""
+    return f"at most about {format_time(total)} for {trials} trials and the baseline on {len(devices)} workers{limit}"
+
+
+def format_time(seconds: float) -> str:
+    """`75 -> '1 min 15 s'`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+

@@ -1,0 +1,198 @@
+"""Worker processes on this machine, one a device slot: persistent, pinned to their threads, replaced when they die.
+
+They come from a fork server that has imported torch and has never computed with it (forking a process that has used
+autograd hangs), so a worker starts in some 25 ms, and from nothing of the user's program: no `if __name__` is needed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from types import ModuleType
+from typing import Any
+
+PRELOAD = ["torch", "torch._dynamo", "safetensors.torch", "nas.executors.local", "nas.evaluate", "nas.train.loop"]
+QUIET = {"OMP_WAIT_POLICY": "passive"}  # spinning OpenMP threads stalled two processes for half a minute
+
+
+class TrialFailed(RuntimeError):
+    """A job raised, or its worker died; `traceback` is the worker's, empty where it had no time for one."""
+
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.trace = trace
+
+
+class Local(Executor):
+    """One worker process for each of `devices`. `evaluator.prepare(device)` runs once in each.
+
+    `submit(name, *args)` calls the method `name` of the worker's evaluator. A worker that dies costs its own job alone.
+    """
+
+    def __init__(self, evaluator: Any, devices: Sequence[str], threads: int = 1) -> None:
+        self._evaluator, self._threads = evaluator, threads
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], str, tuple[Any, ...]] | None] = queue.SimpleQueue()
+        self._processes: dict[int, Any] = {}
+        self._closed = False
+        self._starting = threading.Lock()
+        self.slots = len(devices)
+        self._servers = [
+            threading.Thread(target=self._serve, args=(slot, device), daemon=True) for slot, device in enumerate(devices)
+        ]
+        for server in self._servers:
+            server.start()
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if self._closed:
+            raise RuntimeError("the executor has been shut down")
+        future: Future[Any] = Future()
+        self._jobs.put((future, fn, args))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let running jobs end, or with `cancel_futures` kill their workers."""
+        if self._closed:
+            return
+        self._closed = True
+        for _ in self._servers:
+            self._jobs.put(None)
+        if cancel_futures:
+            with self._starting:
+                for process in self._processes.values():
+                    process.kill()
+        if wait:
+            for server in self._servers:
+                server.join()
+
+    def _serve(self, slot: int, device: str) -> None:
+        """Thread of one slot: hand jobs to its process, one at a time, and start it again when it has died."""
+        worker: tuple[Any, Connection] | None = self._start(slot, device)
+        while item := self._jobs.get():
+            future, method, args = item
+            if not future.set_running_or_notify_cancel():
+                continue
+            worker = worker or self._start(slot, device)
+            if worker is None:
+                future.set_exception(TrialFailed("the executor was shut down"))
+                continue
+            try:
+                worker[1].send((method, args))
+                succeeded, result = worker[1].recv()
+            except (EOFError, OSError):
+                worker[0].join()
+                future.set_exception(TrialFailed(_epitaph(slot, worker[0].exitcode)))
+                worker = None
+                continue
+            if succeeded:
+                future.set_result(result)
+            else:
+                future.set_exception(TrialFailed(*result))
+        if worker is not None:
+            worker[1].close()
+            worker[0].join()
+
+    def _start(self, slot: int, device: str) -> tuple[Any, Connection] | None:
+        with self._starting:
+            if self._closed:
+                return None
+            here, there = multiprocessing.Pipe()
+            arguments = (there, self._evaluator, device, self._threads)
+            context = multiprocessing.get_context("forkserver" if "forkserver" in _methods() else "spawn")
+            process = context.Process(target=_work, args=arguments, daemon=True, name=f"nas-worker-{slot}")
+            warm(self._threads)
+            with _without_main(), _environment(OMP_NUM_THREADS=str(self._threads), **QUIET):
+                process.start()
+            there.close()
+            self._processes[slot] = process
+            return process, here
+
+
+def warm(threads: int = 1) -> None:
+    """Start the fork server, which imports torch while the caller goes on."""
+    if "forkserver" in _methods():
+        multiprocessing.set_forkserver_preload(PRELOAD)
+        with _without_main(), _environment(OMP_NUM_THREADS=str(threads), **QUIET):
+            multiprocessing.forkserver.ensure_running()
+
+
+def _work(connection: Connection, evaluator: Any, device: str, threads: int) -> None:
+    """Main loop of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    import torch
+
+    torch.set_num_threads(threads)
+    prepared = False
+    while True:
+        try:
+            method, args = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            if not prepared:
+                evaluator.prepare(device)
+                prepared = True
+            call: Callable[..., Any] = evaluator if method == "__call__" else getattr(evaluator, method)
+            reply: tuple[bool, Any] = (True, call(*args))
+        except Exception as error:
+            reply = (False, (f"{type(error).__name__}: {error}", traceback.format_exc()))
+        try:
+            connection.send(reply)
+        except OSError:
+            return
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _epitaph(slot: int, exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        name = signal.Signals(-exitcode).name
+        hint = "; the system may have run out of memory" if name == "SIGKILL" else ""
+        return f"worker {slot} was ended by {name}{hint}"
+    return f"worker {slot} ended with exit status {exitcode}"
+
+
+def _methods() -> list[str]:
+    return multiprocessing.get_all_start_methods()
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the user's main module, which a started process would otherwise import and so run a second time."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Variables that the fork server, and so every worker, reads before it imports torch."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,147 @@
+"""Every option of a search, from the command line, a YAML file or Python: one place that reads and checks them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nas.budget import Budget, parse_size
+
+DEFAULT_TRIALS = 32
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The resolved options. The command line's `--dry-run`, `--config` and `-v/-q` stand outside: they choose no trial."""
+
+    budget: int
+    space: Any = "mlp"
+    data: Any = "digits"
+    strategy: Any = "evolution"
+    trials: int | None = None
+    time: float | None = None
+    epochs: int = 10
+    patience: int = 3
+    fill: float | None = None
+    seed: int = 0
+    workers: int | str = "auto"
+    device: str = "auto"
+    baseline: bool | None = None
+    out: Path | None = None
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> Options:
+        """Read raw values, words or numbers; None stands for the default. Raises `ValueError` in one sentence."""
+        known = [f.name for f in fields(cls)]
+        for key in raw:
+            if key not in known:
+                close = difflib.get_close_matches(str(key), known, n=1)
+                raise ValueError(f"unknown option {key!r}; " + (f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"))
+        given = {key: value for key, value in raw.items() if value is not None}
+        if "budget" not in given:
+            raise ValueError("the parameter budget is missing; give --budget, for example --budget 20M")
+        read = {key: _READ[key](key, value) if key in _READ else value for key, value in given.items()}
+        return cls(**read)
+
+    @property
+    def limits(self) -> tuple[int | None, float | None]:
+        """Trials and seconds; the default number of trials where neither is given."""
+        return (DEFAULT_TRIALS if self.trials is None and self.time is None else self.trials), self.time
+
+    @property
+    def parameter_budget(self) -> Budget:
+        return Budget(self.budget, self.fill)
+
+    @property
+    def wants_baseline(self) -> bool:
+        """Random search at equal cost is run unless refused; under --time only when asked for, since it costs as much again."""
+        return self.time is None if self.baseline is None else self.baseline
+
+
+def read_yaml(path: str) -> dict[str, Any]:
+    """The options of a YAML file; what a run directory's config.yaml records beside them is passed over."""
+    try:
+        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"--config {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(loaded, dict):
+        raise ValueError(f"--config {path} must hold 'option: value' lines, got {type(loaded).__name__}")
+    return {str(key): value for key, value in loaded.items() if key not in ("record", "identity")}
+
+
+def parse_time(text: str | int | float) -> float:
+    """`'10m'`, `'1h30m'`, `'90s'`, or seconds -> seconds."""
+    word = str(text).strip().lower()
+    if re.fullmatch(r"\d+(\.\d+)?", word):
+        seconds = float(word)
+    elif re.fullmatch(r"(\d+(\.\d+)?[smhd])+", word):
+        seconds = sum(float(n) * _SECONDS[unit] for n, _, unit in re.findall(r"(\d+(\.\d+)?)([smhd])", word))
+    else:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise ValueError(f"a time is written 90s, 10m, 1h30m or in seconds, got {text!r}")
+    return seconds
+
+
+def _integer(least: int) -> Callable[[str, Any], int]:
+    def read(key: str, value: Any) -> int:
+        try:
+            number = int(str(value).replace("_", ""))
+        except ValueError:
+            number = least - 1
+        if number < least or isinstance(value, bool):
+            raise ValueError(f"{key} must be a whole number of at least {least}, got {value!r}")
+        return number
+
+    return read
+
+
+def _share(key: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number <= 1 or isinstance(value, bool):
+        raise ValueError(f"{key} must be a share of the parameter budget in 0..1, got {value!r}")
+    return number
+
+
+def _switch(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{key} must be true or false, got {value!r}")
+    return value
+
+
+def _workers(key: str, value: Any) -> int | str:
+    return "auto" if value == "auto" else _integer(0)("workers must be 'auto' or a number; it", value)
+
+
+def _device(key: str, value: Any) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
+        close = difflib.get_close_matches(str(value), ("auto", "cpu", "cuda"), n=1, cutoff=0.3)
+        raise ValueError(f"device must be auto, cpu or cuda, got {value!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+    return str(value)
+
+
+_READ: dict[str, Callable[[str, Any], Any]] = {
+    "budget": lambda key, value: parse_size(value),
+    "trials": _integer(1),
+    "time": lambda key, value: parse_time(value),
+    "epochs": _integer(1),
+    "patience": _integer(1),
+    "fill": _share,
+    "seed": _integer(0),
+    "workers": _workers,
+    "device": _device,
+    "baseline": _switch,
+    "out": lambda key, value: Path(value),
+}

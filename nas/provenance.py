@@ -1,0 +1,82 @@
+"""What a run directory records so that a figure can be believed, and a search be told from another."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from nas.budget import format_size
+from nas.dataset import Dataset
+from nas.options import Options
+
+
+def identity(options: Options, dataset: Dataset) -> dict[str, Any]:
+    """All that makes two searches the same one: trials of one may only stand beside trials of its like."""
+    return {
+        "space": words(options.space),
+        "budget": options.budget,
+        "fill": options.fill,
+        "data": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "strategy": words(options.strategy),
+        "seed": options.seed,
+        "epochs": options.epochs,
+        "patience": options.patience,
+    }
+
+
+def run_name(identity: Mapping[str, Any]) -> str:
+    """A folder name that the same command finds again, and another does not."""
+    short = hashlib.blake2b(repr(sorted(identity.items())).encode(), digest_size=3).hexdigest()
+    data = Path(str(identity["data"])).stem
+    parts = (identity["space"], format_size(identity["budget"]), data, identity["strategy"], f"seed{identity['seed']}")
+    return "-".join([re.sub(r"[^\w.]+", "_", str(part)).strip("_")[:40] for part in parts] + [short])
+
+
+def config(options: Options, dataset: Dataset) -> dict[str, Any]:
+    """config.yaml: the options as `--config` reads them, and a record of where they ran."""
+    resolved = {k: v if isinstance(v, bool | int | float | None) else words(v) for k, v in asdict(options).items()}
+    record = {
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "data": {
+            "fingerprint": dataset.fingerprint,
+            "samples": [len(part) for part in (dataset.train, dataset.validation, dataset.test)],
+            "input_shape": list(dataset.input_shape),
+            "classes": len(dataset.classes),
+        },
+    }
+    return {**resolved, "record": record}
+
+
+def words(value: Any) -> str:
+    """An option as it would be written on the command line; a class by its dotted name."""
+    if isinstance(value, type):
+        return f"{value.__module__}:{value.__qualname__}"
+    return value if isinstance(value, str | Path) and str(value) == value else str(getattr(value, "path", value))
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("nas", "torch", "numpy", "scikit-learn"):
+        try:
+            found[package] = importlib.metadata.version({"nas": "nas-search"}.get(package, package))
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def git_commit() -> str | None:
+    """The commit of this source tree, `+` behind it where files differ from it; None outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

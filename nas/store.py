@@ -1,0 +1,149 @@
+"""The run directory, which is the truth: a locked folder with the resolved options and an append-only log of trials."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from nas.monitor import Monitor
+from nas.space import SearchSpace
+from nas.trial import Trial, best_first
+
+
+class KeepBestWeights(Monitor):
+    """Leaves on disk the weights of the best trial alone."""
+
+    def __init__(self, weights_of: Callable[[int], Path]) -> None:
+        self._weights_of = weights_of
+        self._best: Trial | None = None
+
+    def started(self, history: Sequence[Trial]) -> None:
+        self._best = next(iter(best_first(history)), None)
+        keep = self._weights_of(self._best.number) if self._best else None
+        for file in self._weights_of(0).parent.iterdir():  # what crashes have left
+            if file != keep:
+                file.unlink()
+
+    def told(self, trial: Trial) -> None:
+        ranked = best_first([t for t in (self._best, trial) if t is not None])
+        self._best = next(iter(ranked), None)
+        for other in {trial.number} | {t.number for t in ranked[1:]}:
+            if self._best is None or other != self._best.number:
+                self._weights_of(other).unlink(missing_ok=True)
+
+
+class TrialLog:
+    """One JSON line a trial, flushed and synced before the strategy hears of it."""
+
+    def __init__(self, path: Path, space: SearchSpace) -> None:
+        self.path = path
+        self.trials = [Trial.from_json(row, space) for row in _repaired(path)] if path.exists() else []
+        self._file = path.open("a", encoding="utf-8")
+
+    def append(self, trial: Trial) -> None:
+        self._file.write(json.dumps(trial.to_json(), allow_nan=False) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.trials.append(trial)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of search so far, all sessions together."""
+        return max((t.elapsed for t in self.trials), default=0.0)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _repaired(path: Path) -> list[dict[str, Any]]:
+    """The rows of a log. A last line cut short by a crash is cut off; damage anywhere else is an error."""
+    data = path.read_bytes()
+    whole, newline, torn = data.rpartition(b"\n")
+    if torn:
+        with path.open("rb+") as file:
+            file.truncate(len(whole) + len(newline))
+            os.fsync(file.fileno())
+    rows = []
+    for number, line in enumerate(whole.split(b"\n") if newline else [], 1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            raise ValueError(f"{path}, line {number} is damaged; restore the file or begin with another --out") from None
+    return rows
+
+
+class RunDirectory:
+    """A search's folder. Opening it locks it and compares `identity` with that of the search already there.
+
+    `identity` is all that makes two searches the same: space, budget, data, strategy, seed, epochs. `config` is what
+    config.yaml holds. Raises `ValueError` where another process has the lock, or the identity differs.
+    """
+
+    def __init__(self, path: Path, config: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"the run directory {str(path)!r} cannot be made: {error.strerror}") from None
+        self._lock = FileLock(path / ".lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(f"another process is searching in {path}; wait for it or give another --out") from None
+        try:
+            self._check(identity)
+        except ValueError:
+            self._lock.release()
+            raise
+        document = {**config, "identity": dict(identity)}
+        _write(path / "config.yaml", yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+
+    def _check(self, identity: Mapping[str, Any]) -> None:
+        config = self.path / "config.yaml"
+        if not config.exists():
+            if (self.path / "trials.jsonl").exists():
+                raise ValueError(f"{self.path} has trials but no config.yaml; give another --out")
+            return
+        there = (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("identity", {})
+        differing = [key for key in identity if there.get(key) != identity[key]]
+        if differing:
+            shown = "; ".join(f"{key} is {there.get(key)!r} there and {identity[key]!r} now" for key in differing)
+            raise ValueError(f"{self.path} holds another search ({shown}); give another --out, or the same options")
+
+    def weights_of(self, arm: str) -> Callable[[int], Path]:
+        """Where the trials of an arm (the search, its baseline) leave their weights."""
+        folder = self.path / "weights" / arm
+        folder.mkdir(parents=True, exist_ok=True)
+        return lambda number: folder / f"trial-{number:05d}.safetensors"
+
+    def write_csv(self, trials: list[Trial]) -> None:
+        """trials.csv: one row a trial, one column a choice and a metric."""
+        rows = []
+        for trial in sorted(trials, key=lambda t: t.number):
+            data = trial.to_json()
+            flat = {key: data[key] for key in ("number", "params", "network", "seed", "error", "copy_of", "elapsed")}
+            flat["value"] = data["values"][0] if data["values"] else None
+            rows.append({**flat, **data["metrics"], **data["choices"]})
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        partial = self.path / "trials.csv.partial"
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        partial.replace(self.path / "trials.csv")
+
+    def close(self) -> None:
+        self._lock.release()
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

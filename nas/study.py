@@ -1,0 +1,139 @@
+"""The loop: ask whenever a worker is free, log what comes back, tell the strategy. No barrier, no generation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.evaluate import Job, Outcome
+from nas.monitor import Monitor
+from nas.space import Candidate
+from nas.store import TrialLog
+from nas.strategy import Strategy
+from nas.trial import Trial
+
+GRACE = 0.1  # share of the time limit that running trials may take beyond it
+COPIES = 1000  # trials in a row without a new candidate: the space is exhausted, or the strategy has converged
+Key = tuple[Any, ...]
+
+
+@dataclass
+class Study:
+    """One search. `known` trials of earlier searches on the same task are not trained again either."""
+
+    strategy: Strategy
+    log: TrialLog
+    executor: Executor
+    slots: int
+    seed: int
+    trials: int | None = None
+    seconds: float | None = None
+    known: Sequence[Trial] = ()
+    monitors: Sequence[Monitor] = ()
+    weights_of: Callable[[int], Path] | None = None  # where trial n leaves its weights, should it be the best so far
+    _running: dict[Future[Outcome], Job] = field(default_factory=dict)
+    _waiting: dict[Key, list[Job]] = field(default_factory=dict)  # candidates like one that is running
+
+    def run(self) -> list[Trial]:
+        """Search until the limit of trials or of time; told trials are in `log` at any moment, whatever happens."""
+        self._began = time.monotonic() - self.log.elapsed
+        self._finished = {t.candidate.key: t for t in [*self.known, *self.log.trials] if t.values}
+        taken = {t.number for t in self.log.trials}
+        self._numbers = (n for n in count() if n not in taken)
+        self._asked, self._copies = len(taken), 0
+        self._best = max((t.value for t in self.log.trials if t.values), default=float("-inf"))
+        for trial in self.log.trials:  # resume is replay
+            self.strategy.tell(trial)
+        for monitor in self.monitors:
+            monitor.started(self.log.trials)
+        while True:
+            while len(self._running) < self.slots and self._may_ask():
+                self._ask()
+            if not self._running or self._late(GRACE):
+                break
+            self._collect()
+        for monitor in self.monitors:
+            monitor.finished()
+        return self.log.trials
+
+    def _may_ask(self) -> bool:
+        enough = self.trials is not None and self._asked >= self.trials
+        return not enough and not self._late(0.0) and self._copies < COPIES
+
+    def _late(self, grace: float) -> bool:
+        return self.seconds is not None and self._elapsed() >= self.seconds * (1 + grace)
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+    def _ask(self) -> None:
+        number = next(self._numbers)
+        rng = np.random.default_rng((self.seed, number))
+        candidate = self.strategy.ask(rng, self._pending())
+        weights = self.weights_of(number) if self.weights_of else None
+        job = Job(number, candidate, int(np.random.SeedSequence((self.seed, number, 1)).generate_state(1)[0]), weights)
+        self._asked += 1
+        twin = self._finished.get(candidate.key)
+        self._copies += 1
+        if twin is not None:
+            self._tell(job, twin)
+        elif candidate.key in self._waiting:
+            self._waiting[candidate.key].append(job)
+        else:
+            self._copies = 0
+            self._submit(job)
+
+    def _pending(self) -> list[Candidate]:
+        return [job.candidate for job in self._running.values()] + [j.candidate for w in self._waiting.values() for j in w]
+
+    def _submit(self, job: Job) -> None:
+        self._waiting.setdefault(job.candidate.key, [])
+        self._running[self.executor.submit("__call__", replace(job, beat=self._best))] = job
+
+    def _collect(self) -> None:
+        """Wait for a job to end, and tell the strategy of all that have."""
+        timeout = None if self.seconds is None else max(0.0, self.seconds * (1 + GRACE) - self._elapsed())
+        done = wait(self._running, timeout, FIRST_COMPLETED).done
+        for future in sorted(done, key=lambda f: self._running[f].number):
+            job = self._running.pop(future)
+            trial = self._tell(job, future)
+            waiting = self._waiting.pop(job.candidate.key)
+            if trial.values:
+                for like in waiting:
+                    self._tell(like, trial)
+            elif waiting:  # the failure may have been the worker's: the next one tries for itself
+                self._waiting[job.candidate.key] = waiting[1:]
+                self._submit(waiting[0])
+
+    def _tell(self, job: Job, result: Future[Outcome] | Trial) -> Trial:
+        trial, trace = Trial(job.number, job.candidate, job.seed, elapsed=self._elapsed()), ""
+        if isinstance(result, Trial):
+            cost = {"epochs": 0, "seconds": 0.0}
+            metrics, curve = {**result.metrics, **cost}, result.curve
+            original = result.number if result.copy_of is None else result.copy_of
+            trial = replace(trial, values=result.values, metrics=metrics, curve=curve, copy_of=original)
+        elif error := result.exception():
+            trial, trace = replace(trial, error=str(error) or type(error).__name__), getattr(error, "trace", "")
+        else:
+            outcome = result.result()
+            if np.isfinite(outcome.values).all():
+                trial = replace(trial, values=outcome.values, metrics=outcome.metrics, curve=outcome.curve)
+            else:
+                trial = replace(trial, error=f"the objective is not finite: {outcome.values}")
+        self.log.append(trial)
+        if trial.values:
+            self._finished.setdefault(job.candidate.key, trial)
+            self._best = max(self._best, trial.value)
+        self.strategy.tell(trial)
+        for monitor in self.monitors:
+            monitor.told(trial)
+            if trial.error is not None:
+                monitor.failed(trial, trace)
+        return trial

@@ -1,0 +1,76 @@
+"""The end of a search on the terminal: the five best, the baseline in one line, where everything lies."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from nas.budget import format_size
+from nas.options import Options
+from nas.run import Result
+from nas.trial import Trial, best_first
+
+
+def print_result(result: Result, options: Options, console: Console, quiet: bool) -> None:
+    """Print the result; with `quiet` the path of the best network alone."""
+    ranked = best_first([*result.trials, *result.baseline])
+    if not ranked:
+        failed = len(result.trials)
+        console.print(f"No network was trained to the end ({failed} of {failed} trials failed); see {result.path}/errors.log")
+        return
+    if quiet:
+        console.print(str(result.path / "best"), highlight=False, soft_wrap=True)
+        return
+    console.print(_table(result, options))
+    for line in (*_comparison(result), *_places(result)):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _table(result: Result, options: Options) -> Table:
+    searched = {id(trial) for trial in result.trials}
+    table = Table(title=f"The best networks inside the parameter budget of {format_size(options.budget)}")
+    for column in ("accuracy", "parameters", "of budget", "trial"):
+        table.add_column(column, justify="right")
+    table.add_column("network")
+    originals = [t for t in best_first([*result.trials, *result.baseline]) if t.copy_of is None]
+    for trial in originals[:5]:
+        found = str(trial.number) if id(trial) in searched else f"random {trial.number}"
+        share = f"{100 * trial.params / options.budget:.1f} %"
+        accuracy, size = f"{100 * trial.value:.2f} %", f"{trial.params:,}"
+        table.add_row(accuracy, size, share, found, str(trial.candidate.architecture))
+    return table
+
+
+def _comparison(result: Result) -> list[str]:
+    """The search and the baseline at equal cost, each in one line."""
+    lines = [f"{_count(result.trials)}: best {_best(result.trials)} validation accuracy"]
+    if result.baseline:
+        lines.append(
+            f"Random search at equal cost, {_count(result.baseline)}: best {_best(result.baseline)} "
+            f"(one run each, so a small difference means little)"
+        )
+    if result.test_accuracy is not None:
+        lines.append(f"Test accuracy of the best network, measured once: {100 * result.test_accuracy:.2f} %")
+    return lines
+
+
+def _count(trials: list[Trial]) -> str:
+    seconds = sum(t.metrics.get("seconds", 0.0) for t in trials)
+    failed = sum(t.error is not None for t in trials)
+    copies = sum(t.copy_of is not None for t in trials)
+    notes = [f"{failed} failed"] * bool(failed) + [f"{copies} already trained"] * bool(copies)
+    return f"{len(trials)} trials" + (f" ({', '.join(notes)})" if notes else "") + f", {seconds:.0f} s of training"
+
+
+def _best(trials: list[Trial]) -> str:
+    ranked = best_first(trials)
+    return f"{100 * ranked[0].value:.2f} %" if ranked else "none"
+
+
+def _places(result: Result) -> list[str]:
+    state = "Interrupted; the same command continues." if result.interrupted else ""
+    return [
+        *([state] if state else []),
+        f"Everything is in {result.path}/: trials.jsonl, trials.csv, config.yaml, and the best network in best/",
+        f"    python {result.path}/best/predict.py samples.npy",
+    ]

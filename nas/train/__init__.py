@@ -1,0 +1,1 @@
+"""Training one network as a practitioner does it."""
