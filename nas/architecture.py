@@ -11,7 +11,7 @@ from typing import Any
 
 import networkx as nx
 
-from nas.ops import ACTIVATIONS, NOTHING, OPS, Join, Scalar, Shape
+from nas.ops import ACTIVATIONS, NOTHING, OPS, Scalar, Shape
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,8 @@ class Architecture:
 
     def _measure(self, what: str) -> Iterable[int]:
         for node in self.nodes:
-            op = None if node.op == "input" else OPS[node.op]
-            measured = op is not None and not isinstance(op, Join)
-            yield getattr(op, what)(self.shapes[node.inputs[0]], **dict(node.attrs)) if measured else 0
+            inputs = (self.shapes[i] for i in node.inputs)
+            yield getattr(OPS[node.op], what)(*inputs, **dict(node.attrs)) if node.inputs else 0
 
     @cached_property
     def digest(self) -> str:
@@ -160,10 +159,7 @@ class Sketch:
 
 
 def _shape(node: Node, shapes: list[Shape]) -> Shape:
-    op = OPS[node.op]
-    if isinstance(op, Join):
-        return op.join(*(shapes[i] for i in node.inputs))
-    return op.shape(shapes[node.inputs[0]], **dict(node.attrs))
+    return OPS[node.op].shape(*(shapes[i] for i in node.inputs), **dict(node.attrs))
 
 
 def _word(node: Node) -> str:

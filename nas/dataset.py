@@ -116,7 +116,9 @@ def stratified_split(y: Array, rng: np.random.Generator) -> list[Array]:
 def check_part(x: Array, y: Array, where: str) -> None:
     """Raise `ValueError` for samples and labels that cannot be a classification problem."""
     if x.dtype.kind not in "fiub" or x.ndim < 2:
-        raise ValueError(f"{where}: samples must be numbers of shape (n, features...), got {x.dtype} of shape {x.shape}")
+        raise ValueError(
+            f"{where}: samples must be numbers of shape (n, features...), got {x.dtype} of shape {x.shape}"
+        )
     if y.shape != (len(x),):
         raise ValueError(f"{where}: {len(x)} samples need labels of shape ({len(x)},), got {y.shape}")
     if y.dtype.kind == "f" and not np.array_equal(y, np.round(y)):

@@ -7,18 +7,14 @@ from pathlib import Path
 
 
 def slots(device: str, workers: int | str) -> list[str]:
-    """The device of every worker: one a GPU, else one a core. Raises `ValueError` where CUDA is asked for and absent."""
+    """The device of every worker: one a GPU, else one a core. Raises `ValueError` where CUDA is asked for in vain."""
     gpus = gpu_count() if device != "cpu" else 0
     if device.startswith("cuda"):
         index = int(device.partition(":")[2] or 0)
         if index >= gpus:
             raise ValueError(f"--device {device}: this machine shows {gpus} CUDA devices; use --device cpu or auto")
-    if device.startswith("cuda:"):
-        found = [device]
-    else:
-        found = [f"cuda:{i}" for i in range(gpus)]
-    if not found:
-        found = ["cpu"] * cores()
+    found = [device] if device.startswith("cuda:") else [f"cuda:{i}" for i in range(gpus)]
+    found = found or ["cpu"] * cores()
     if workers == "auto":
         return found
     return [found[i % len(found)] for i in range(max(1, int(workers)))]

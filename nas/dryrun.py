@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 from rich.console import Console
 
-from nas.budget import format_size
+from nas.architecture import Architecture
 from nas.devices import slots
-from nas.evaluate import Job, Training
+from nas.evaluate import Job, Training, evaluate
 from nas.executors.local import Local
 from nas.options import Options
 from nas.run import Problem
@@ -27,23 +26,23 @@ def describe(options: Options, console: Console) -> None:
     share = np.mean([size in options.parameter_budget for size in sizes])
     decisions = [len(candidate.choices) for candidate in drawn]
     shape = "x".join(map(str, problem.space.input_shape))
+    smallest = problem.space.smallest() if not options.parameter_budget.least else drawn[0].architecture
     lines = {
         "space": f"{problem.space}, {shape} inputs, {problem.space.classes} classes",
         "parameter budget": f"{options.budget:,}" + (f", at least {options.fill:g} of it" if options.fill else ""),
         "decisions": f"{min(decisions)} to {max(decisions)} a network",
-        "smallest": _words(drawn[0]),
-        "median": _words(drawn[DRAWS // 2]),
-        "largest": _words(drawn[-1]),
-        "raw space inside": f"{100 * share:.1f} % of {DRAWS} draws that ignore the budget; every draw of a search is inside",
+        "smallest": _words(smallest),
+        "median": _words(drawn[DRAWS // 2].architecture) + f" (of {DRAWS} draws)",
+        "largest": _words(drawn[-1].architecture) + f" (of {DRAWS} draws)",
+        "raw space inside": f"{100 * share:.1f} % of {DRAWS} draws that ignore the budget (a search stays inside)",
         "time": _estimate(options, problem, drawn),
     }
     for name, text in lines.items():
         console.print(f"{name:>17}  {text}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _words(candidate: Candidate) -> str:
-    architecture = candidate.architecture
-    return f"{architecture.num_params:,} parameters: {architecture} (of {DRAWS} draws)"
+def _words(architecture: Architecture) -> str:
+    return f"{architecture.num_params:,} parameters: {architecture}"
 
 
 def _estimate(options: Options, problem: Problem, drawn: list[Candidate]) -> str:
@@ -53,9 +52,10 @@ def _estimate(options: Options, problem: Problem, drawn: list[Candidate]) -> str
     executor = Local(Training(problem.source.load(options.seed), epochs=1, patience=1), devices[:1])
     try:
         spent = []
-        for position in (DRAWS // 10, DRAWS // 2, DRAWS - DRAWS // 10):
+        for position in (0, DRAWS // 10, DRAWS // 2, DRAWS - DRAWS // 10):
             job = Job(0, drawn[position], seed=0)
-            spent.append(executor.submit("__call__", job).result().metrics["seconds"])
+            spent.append(executor.submit(evaluate, job).result().metrics["seconds"])
+        spent.pop(0)  # the first one pays for warming up
     finally:
         executor.shutdown(cancel_futures=True)
     trial = float(np.mean(spent)) * options.epochs
@@ -70,5 +70,3 @@ def format_time(seconds: float) -> str:
     """`75 -> '1 min 15 s'`."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
-
-

@@ -40,6 +40,11 @@ class Evaluator(Protocol):
     def __call__(self, job: Job) -> Outcome: ...
 
 
+def evaluate(evaluator: Evaluator, job: Job) -> Outcome:
+    """What the study submits to a worker."""
+    return evaluator(job)
+
+
 class Training:
     """Trains the candidate's network; the objective is validation accuracy at the best epoch."""
 

@@ -159,7 +159,7 @@ def export(trial: Trial, weights: Path, dataset: Dataset, folder: Path, budget: 
     facts = [
         f"Data: {dataset.name} ({len(dataset.train):,} training samples, {len(dataset.classes)} classes).",
         f"Found: {accuracy}, trial {trial.number}.",
-        f"Size: {trial.params:,} parameters, {100 * trial.params / budget:.1f} % of the parameter budget of {budget:,}.",
+        f"Size: {trial.params:,} parameters, {trial.params / budget:.1%} of the parameter budget of {budget:,}.",
     ]
     mean, std = (array.tolist() for array in dataset.normalisation)
     config: dict[str, Any] = {

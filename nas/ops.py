@@ -8,6 +8,7 @@ FLOPs are those of one sample's forward pass, two per multiply-add, matrix produ
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -34,18 +35,18 @@ class Call:
 
 
 class Op:
-    """One kind of layer with one input. A subclass states what differs from the identity."""
+    """One kind of layer; its methods take the shapes of its inputs and its attributes. The default is the identity."""
 
-    def shape(self, x: Shape, **attrs: Any) -> Shape:
-        return x
+    def shape(self, *inputs: Any, **attrs: Any) -> Shape:
+        return inputs[0]  # type: ignore[no-any-return]  # Any lets a subclass name its own inputs and attributes
 
-    def params(self, x: Shape, **attrs: Any) -> int:
+    def params(self, *inputs: Any, **attrs: Any) -> int:
         return 0
 
-    def flops(self, x: Shape, **attrs: Any) -> int:
+    def flops(self, *inputs: Any, **attrs: Any) -> int:
         return 0
 
-    def layer(self, x: Shape, **attrs: Any) -> Call:
+    def layer(self, *inputs: Any, **attrs: Any) -> Call:
         raise TypeError(f"{type(self).__name__} has no layer of its own")
 
 
@@ -116,23 +117,22 @@ class Activation(Op):
         return Call(self.module, (), self.kwargs)
 
 
-class Join(Op):
+class Join(Op, ABC):
     """Several inputs into one, without parameters: an expression in the source, a function on tensors."""
 
-    def join(self, *inputs: Shape) -> Shape:
-        raise NotImplementedError  # abstract
-
+    @abstractmethod
     def source(self, *names: str) -> str:
-        raise NotImplementedError  # abstract
+        """The expression of the variables `names`."""
 
+    @abstractmethod
     def apply(self, *tensors: Any) -> Any:
-        raise NotImplementedError  # abstract
+        """The same of tensors."""
 
 
 class Add(Join):
     """The sum of inputs of one shape."""
 
-    def join(self, *inputs: Shape) -> Shape:
+    def shape(self, *inputs: Shape) -> Shape:
         if len(set(inputs)) != 1:
             raise ValueError(f"add needs inputs of one shape, got {inputs}; use Sketch.residual to project them")
         return inputs[0]

@@ -13,13 +13,13 @@ import yaml
 
 from nas.budget import Budget, parse_size
 
-DEFAULT_TRIALS = 32
+DEFAULT_TRIALS = 24
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The resolved options. The command line's `--dry-run`, `--config` and `-v/-q` stand outside: they choose no trial."""
+    """The resolved options. `--dry-run`, `--config` and `-v/-q` stand outside: they choose no trial."""
 
     budget: int
     space: Any = "mlp"
@@ -27,7 +27,7 @@ class Options:
     strategy: Any = "evolution"
     trials: int | None = None
     time: float | None = None
-    epochs: int = 10
+    epochs: int = 8
     patience: int = 3
     fill: float | None = None
     seed: int = 0
@@ -43,7 +43,10 @@ class Options:
         for key in raw:
             if key not in known:
                 close = difflib.get_close_matches(str(key), known, n=1)
-                raise ValueError(f"unknown option {key!r}; " + (f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"))
+                raise ValueError(
+                    f"unknown option {key!r}; "
+                    + (f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}")
+                )
         given = {key: value for key, value in raw.items() if value is not None}
         if "budget" not in given:
             raise ValueError("the parameter budget is missing; give --budget, for example --budget 20M")
@@ -61,7 +64,7 @@ class Options:
 
     @property
     def wants_baseline(self) -> bool:
-        """Random search at equal cost is run unless refused; under --time only when asked for, since it costs as much again."""
+        """Random search at equal cost is run unless refused; it doubles the cost, so under --time only on demand."""
         return self.time is None if self.baseline is None else self.baseline
 
 
@@ -128,7 +131,9 @@ def _workers(key: str, value: Any) -> int | str:
 def _device(key: str, value: Any) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
         close = difflib.get_close_matches(str(value), ("auto", "cpu", "cuda"), n=1, cutoff=0.3)
-        raise ValueError(f"device must be auto, cpu or cuda, got {value!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+        raise ValueError(
+            f"device must be auto, cpu or cuda, got {value!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+        )
     return str(value)
 
 

@@ -1,4 +1,4 @@
-"""An architecture cut into the blocks that a person would name: read once as a module, once as source, so they agree."""
+"""An architecture cut into blocks that a person would name: read as a module and as source, so the two agree."""
 
 from __future__ import annotations
 

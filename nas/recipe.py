@@ -20,7 +20,9 @@ class Recipe:
     weight_decay: float = 0.0  # on weight matrices alone
     batch_size: int = 128
     schedule: str = "cosine"  # constant, cosine (to zero), onecycle
-    initialisation: str = "kaiming_normal"  # xavier_ or kaiming_, uniform or normal; gain of the activation that follows
+    initialisation: str = (
+        "kaiming_normal"  # xavier_ or kaiming_, uniform or normal; gain of the activation that follows
+    )
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Recipe:
@@ -36,7 +38,7 @@ def choose_recipe(choose: Choose) -> Recipe:
         optimizer=optimizer,
         lr=float(choose("lr", SGD_RATES if optimizer == "sgd" else ADAM_RATES)),
         weight_decay=float(choose("weight_decay", (0.0, 1e-5, 1e-4, 1e-3, 1e-2))),
-        batch_size=int(choose("batch_size", (32, 64, 128, 256))),
+        batch_size=int(choose("batch_size", (64, 128, 256, 512))),
         schedule=str(choose("schedule", ("constant", "cosine", "onecycle"))),
         initialisation=str(
             choose("initialisation", ("xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"))

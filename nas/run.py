@@ -14,7 +14,8 @@ from rich.console import Console
 from nas import plugins
 from nas.dataset import Arrays, Dataset, Source
 from nas.devices import slots
-from nas.evaluate import Job, Training
+from nas.evaluate import Job, Training, evaluate
+from nas.executor import Workers
 from nas.executors.inline import Inline
 from nas.executors.local import Local, warm
 from nas.export import export
@@ -126,15 +127,13 @@ class _Run:
     def wants_baseline(self) -> bool:
         return self.options.wants_baseline and self.options.strategy != "random"
 
-    def _executor(self, devices: list[str]) -> Local | Inline:
+    def _executor(self, devices: list[str]) -> Workers:
         if self.options.workers == 0:
             return Inline(self.evaluator, devices[0])
         trials = self.options.limits[0] or len(devices)
         return Local(self.evaluator, devices[:trials])
 
-    def _arm(
-        self, arm: str, strategy: Any, executor: Local | Inline, log: TrialLog, known: Sequence[Trial]
-    ) -> None:
+    def _arm(self, arm: str, strategy: Any, executor: Workers, log: TrialLog, known: Sequence[Trial]) -> None:
         """One search to the limits of the options; the random arm is given what the search has cost."""
         trials, seconds = self.options.limits
         if arm == "random":
@@ -146,7 +145,6 @@ class _Run:
             strategy=self.problem.strategy(strategy),
             log=log,
             executor=executor,
-            slots=executor.slots,
             seed=self.options.seed,
             trials=trials,
             seconds=seconds,
@@ -165,8 +163,8 @@ class _Run:
             executor = self._executor(self.devices[:1])
             try:
                 if not weights.exists():  # deleted by hand: the same seed trains the same network
-                    executor.submit("__call__", Job(best.number, best.candidate, best.seed, weights)).result()
-                test = executor.submit("test", best.candidate, weights).result()
+                    executor.submit(evaluate, Job(best.number, best.candidate, best.seed, weights)).result()
+                test = executor.submit(Training.test, best.candidate, weights).result()
             finally:
                 executor.shutdown(cancel_futures=True)
         export(best, weights, self.dataset, self.directory.path / "best", self.options.budget, test)

@@ -165,15 +165,11 @@ class SearchSpace(ABC):
         """Every candidate, once for each way of answering; only for small spaces."""
         path: list[int] = []
         while True:
-            sizes: list[int] = []
-
-            def answer(name: str, options: Sequence[Scalar], weights: Sequence[float], sizes: list[int] = sizes) -> int:
-                sizes.append(len(options))
-                return path[len(sizes) - 1] if len(sizes) <= len(path) else 0
-
-            yield self.draw(answer)
-            path += [0] * (len(sizes) - len(path))
-            while path and path[-1] + 1 == sizes[len(path) - 1]:
+            answers = iter(path)
+            candidate = self.draw(lambda name, options, weights: next(answers, 0))  # noqa: B023  # used at once
+            yield candidate
+            path += [0] * (len(candidate.choices) - len(path))
+            while path and path[-1] + 1 == len(candidate.choices[len(path) - 1].options):
                 path.pop()
             if not path:
                 return

@@ -75,7 +75,9 @@ def _repaired(path: Path) -> list[dict[str, Any]]:
         try:
             rows.append(json.loads(line))
         except ValueError:
-            raise ValueError(f"{path}, line {number} is damaged; restore the file or begin with another --out") from None
+            raise ValueError(
+                f"{path}, line {number} is damaged; restore the file or begin with another --out"
+            ) from None
     return rows
 
 

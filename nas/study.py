@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from nas.evaluate import Job, Outcome
+from nas.evaluate import Job, Outcome, evaluate
+from nas.executor import Workers
 from nas.monitor import Monitor
 from nas.space import Candidate
 from nas.store import TrialLog
@@ -30,8 +31,7 @@ class Study:
 
     strategy: Strategy
     log: TrialLog
-    executor: Executor
-    slots: int
+    executor: Workers
     seed: int
     trials: int | None = None
     seconds: float | None = None
@@ -54,7 +54,7 @@ class Study:
         for monitor in self.monitors:
             monitor.started(self.log.trials)
         while True:
-            while len(self._running) < self.slots and self._may_ask():
+            while len(self._running) < self.executor.slots and self._may_ask():
                 self._ask()
             if not self._running or self._late(GRACE):
                 break
@@ -91,11 +91,13 @@ class Study:
             self._submit(job)
 
     def _pending(self) -> list[Candidate]:
-        return [job.candidate for job in self._running.values()] + [j.candidate for w in self._waiting.values() for j in w]
+        return [job.candidate for job in self._running.values()] + [
+            j.candidate for w in self._waiting.values() for j in w
+        ]
 
     def _submit(self, job: Job) -> None:
         self._waiting.setdefault(job.candidate.key, [])
-        self._running[self.executor.submit("__call__", replace(job, beat=self._best))] = job
+        self._running[self.executor.submit(evaluate, replace(job, beat=self._best))] = job
 
     def _collect(self) -> None:
         """Wait for a job to end, and tell the strategy of all that have."""

@@ -16,7 +16,9 @@ def print_result(result: Result, options: Options, console: Console, quiet: bool
     ranked = best_first([*result.trials, *result.baseline])
     if not ranked:
         failed = len(result.trials)
-        console.print(f"No network was trained to the end ({failed} of {failed} trials failed); see {result.path}/errors.log")
+        console.print(
+            f"No network was trained to the end ({failed} of {failed} trials failed); see {result.path}/errors.log"
+        )
         return
     if quiet:
         console.print(str(result.path / "best"), highlight=False, soft_wrap=True)

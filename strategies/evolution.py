@@ -1,4 +1,4 @@
-"""Regularised evolution (Real et al. 2019, arXiv 1802.01548, algorithm 1), asynchronous: no generation is waited for."""
+"""Regularised evolution (Real et al. 2019, arXiv 1802.01548, algorithm 1), asynchronous: no generations."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ class Evolution(Strategy):
     With probability `crossover` the child takes its decisions from two such parents before it is mutated.
     """
 
-    def __init__(
-        self, space: SearchSpace, *, population: int = 16, sample: int = 5, crossover: float = 0.0
-    ) -> None:
+    def __init__(self, space: SearchSpace, *, population: int = 16, sample: int = 8, crossover: float = 0.0) -> None:
         super().__init__(space)
         if population < 1:
             raise ValueError(f"population must be at least 1, got {population}")

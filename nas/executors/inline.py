@@ -1,30 +1,31 @@
-"""The calling process itself: one job at a time, exceptions with their own traceback. Workers 0, and the test double."""
+"""The calling process itself, one job at a time: workers 0, and the test double of the others."""
 
 from __future__ import annotations
 
 import traceback
-from concurrent.futures import Executor, Future
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
-from nas.executors.local import TrialFailed
+from nas.evaluate import Evaluator
+from nas.executor import JobFailed, T, Workers
 
 
-class Inline(Executor):
+class Inline(Workers):
     """Runs a job when it is submitted."""
 
     slots = 1
 
-    def __init__(self, evaluator: Any, device: str = "cpu") -> None:
+    def __init__(self, evaluator: Evaluator, device: str = "cpu") -> None:
         self._evaluator, self._device, self._prepared = evaluator, device, False
 
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        future: Future[T] = Future()
         try:
             if not self._prepared:
                 self._evaluator.prepare(self._device)
                 self._prepared = True
-            call = self._evaluator if fn == "__call__" else getattr(self._evaluator, fn)
-            future.set_result(call(*args))
+            future.set_result(fn(self._evaluator, *args))
         except Exception as error:
-            future.set_exception(TrialFailed(f"{type(error).__name__}: {error}", traceback.format_exc()))
+            future.set_exception(JobFailed(f"{type(error).__name__}: {error}", traceback.format_exc()))
         return future

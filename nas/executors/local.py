@@ -15,47 +15,49 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any
 
+from nas.evaluate import Evaluator
+from nas.executor import JobFailed, T, Workers
+
 PRELOAD = ["torch", "torch._dynamo", "safetensors.torch", "nas.executors.local", "nas.evaluate", "nas.train.loop"]
-QUIET = {"OMP_WAIT_POLICY": "passive"}  # spinning OpenMP threads stalled two processes for half a minute
+ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "passive",  # spinning OpenMP threads stalled two processes for half a minute
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),  # glibc else maps and faults in every large gradient anew: half the speed
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+}
 
 
-class TrialFailed(RuntimeError):
-    """A job raised, or its worker died; `traceback` is the worker's, empty where it had no time for one."""
-
-    def __init__(self, message: str, trace: str = "") -> None:
-        super().__init__(message)
-        self.trace = trace
-
-
-class Local(Executor):
+class Local(Workers):
     """One worker process for each of `devices`. `evaluator.prepare(device)` runs once in each.
 
-    `submit(name, *args)` calls the method `name` of the worker's evaluator. A worker that dies costs its own job alone.
+    A worker that dies costs its own job alone, and is replaced.
     """
 
-    def __init__(self, evaluator: Any, devices: Sequence[str], threads: int = 1) -> None:
+    def __init__(self, evaluator: Evaluator, devices: Sequence[str], threads: int = 1) -> None:
         self._evaluator, self._threads = evaluator, threads
-        self._jobs: queue.SimpleQueue[tuple[Future[Any], str, tuple[Any, ...]] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None] = (
+            queue.SimpleQueue()
+        )
         self._processes: dict[int, Any] = {}
         self._closed = False
         self._starting = threading.Lock()
         self.slots = len(devices)
         self._servers = [
-            threading.Thread(target=self._serve, args=(slot, device), daemon=True) for slot, device in enumerate(devices)
+            threading.Thread(target=self._serve, args=(slot, device), daemon=True)
+            for slot, device in enumerate(devices)
         ]
         for server in self._servers:
             server.start()
 
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         if self._closed:
             raise RuntimeError("the executor has been shut down")
-        future: Future[Any] = Future()
+        future: Future[T] = Future()
         self._jobs.put((future, fn, args))
         return future
 
@@ -78,25 +80,25 @@ class Local(Executor):
         """Thread of one slot: hand jobs to its process, one at a time, and start it again when it has died."""
         worker: tuple[Any, Connection] | None = self._start(slot, device)
         while item := self._jobs.get():
-            future, method, args = item
+            future, fn, args = item
             if not future.set_running_or_notify_cancel():
                 continue
             worker = worker or self._start(slot, device)
             if worker is None:
-                future.set_exception(TrialFailed("the executor was shut down"))
+                future.set_exception(JobFailed("the executor was shut down"))
                 continue
             try:
-                worker[1].send((method, args))
+                worker[1].send((fn, args))
                 succeeded, result = worker[1].recv()
             except (EOFError, OSError):
                 worker[0].join()
-                future.set_exception(TrialFailed(_epitaph(slot, worker[0].exitcode)))
+                future.set_exception(JobFailed(_epitaph(slot, worker[0].exitcode)))
                 worker = None
                 continue
             if succeeded:
                 future.set_result(result)
             else:
-                future.set_exception(TrialFailed(*result))
+                future.set_exception(JobFailed(*result))
         if worker is not None:
             worker[1].close()
             worker[0].join()
@@ -107,10 +109,10 @@ class Local(Executor):
                 return None
             here, there = multiprocessing.Pipe()
             arguments = (there, self._evaluator, device, self._threads)
-            context = multiprocessing.get_context("forkserver" if "forkserver" in _methods() else "spawn")
+            context: Any = multiprocessing.get_context("forkserver" if "forkserver" in _methods() else "spawn")
             process = context.Process(target=_work, args=arguments, daemon=True, name=f"nas-worker-{slot}")
             warm(self._threads)
-            with _without_main(), _environment(OMP_NUM_THREADS=str(self._threads), **QUIET):
+            with _without_main(), _environment(OMP_NUM_THREADS=str(self._threads), **ENVIRONMENT):
                 process.start()
             there.close()
             self._processes[slot] = process
@@ -121,11 +123,11 @@ def warm(threads: int = 1) -> None:
     """Start the fork server, which imports torch while the caller goes on."""
     if "forkserver" in _methods():
         multiprocessing.set_forkserver_preload(PRELOAD)
-        with _without_main(), _environment(OMP_NUM_THREADS=str(threads), **QUIET):
+        with _without_main(), _environment(OMP_NUM_THREADS=str(threads), **ENVIRONMENT):
             multiprocessing.forkserver.ensure_running()
 
 
-def _work(connection: Connection, evaluator: Any, device: str, threads: int) -> None:
+def _work(connection: Connection, evaluator: Evaluator, device: str, threads: int) -> None:
     """Main loop of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -136,15 +138,14 @@ def _work(connection: Connection, evaluator: Any, device: str, threads: int) -> 
     prepared = False
     while True:
         try:
-            method, args = connection.recv()
+            fn, args = connection.recv()
         except (EOFError, OSError):
             return
         try:
             if not prepared:
                 evaluator.prepare(device)
                 prepared = True
-            call: Callable[..., Any] = evaluator if method == "__call__" else getattr(evaluator, method)
-            reply: tuple[bool, Any] = (True, call(*args))
+            reply: tuple[bool, Any] = (True, fn(evaluator, *args))
         except Exception as error:
             reply = (False, (f"{type(error).__name__}: {error}", traceback.format_exc()))
         try:

@@ -16,7 +16,7 @@ from nas.trial import Trial, best_first
 
 
 class ProgressBar(Monitor):
-    """Trials done, best so far and its size, trials a minute, time left. Failures go whole to `errors`, the first here."""
+    """Trials done, best so far and its size, trials a minute, time left. Every failure goes to the file `errors`."""
 
     def __init__(
         self, console: Console, label: str, trials: int | None, seconds: float | None, errors: Path, verbosity: int = 0

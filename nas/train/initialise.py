@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Generator, Tensor, nn
 from torch.nn import init
 
@@ -50,5 +52,5 @@ def _following_activation(architecture: Architecture) -> list[str]:
 def _gain(activation: str) -> float:
     if not activation:
         return 1.0
-    name = ACTIVATIONS[activation].gain
+    name: Any = ACTIVATIONS[activation].gain  # torch types it as a list of literals
     return float(init.calculate_gain(name, 0.01 if name == "leaky_relu" else None))

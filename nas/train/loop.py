@@ -110,13 +110,15 @@ class _Steps:
         self.network, self.data, self.generator = network, data, generator
         self.batch = min(recipe.batch_size, len(data.y))
         self.optimizer = make_optimizer(network, recipe)
-        self.schedule = make_schedule(self.optimizer, recipe, epochs * len(list(self._batches(torch.empty(len(data.y))))))
+        self.schedule = make_schedule(
+            self.optimizer, recipe, epochs * len(list(self._batches(torch.empty(len(data.y)))))
+        )
         self.bfloat16 = use_bfloat16(architecture, recipe.batch_size, data.x.device)
         self.lr = recipe.lr
 
     def _batches(self, permutation: Tensor) -> Iterator[Tensor]:
         """The permutation in batches; a last one of a single sample is dropped, for BatchNorm needs two."""
-        return (rows for rows in permutation.split(self.batch) if len(rows) > 1 or self.batch == 1)
+        return (rows for rows in torch.split(permutation, self.batch) if len(rows) > 1 or self.batch == 1)
 
     def epoch(self) -> float:
         """One pass over the data in a fresh order; the mean training loss."""
@@ -144,7 +146,7 @@ def evaluate(network: nn.Module, data: Resident) -> tuple[float, float]:
     """Accuracy and mean cross-entropy in float32, in the data's own order."""
     network.eval()
     hits, loss = torch.zeros((), device=data.x.device), torch.zeros((), device=data.x.device)
-    for x, y in zip(data.x.split(CHUNK), data.y.split(CHUNK), strict=True):
+    for x, y in zip(torch.split(data.x, CHUNK), torch.split(data.y, CHUNK), strict=True):
         logits = network(x)
         hits += (logits.argmax(1) == y).sum()
         loss += cross_entropy(logits, y, reduction="sum")

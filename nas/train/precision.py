@@ -16,8 +16,7 @@ def use_bfloat16(architecture: Architecture, batch_size: int, device: torch.devi
     if device.type == "cuda":
         supported = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        # both are private names of torch: absent from some versions, and then float32 is right
-        avx512_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-        supported = torch.backends.mkldnn.is_available() and avx512_bf16()
+        # a private name of torch: absent from some versions, and then float32 is right
+        supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
     width = max((int(dict(node.attrs)["out"]) for node in architecture.nodes if node.op == "linear"), default=0)
     return bool(supported and (width >= 512 or (width >= 256 and batch_size >= 256)))

@@ -1,0 +1,31 @@
+"""Where jobs run: the verbs of `concurrent.futures`, on workers that hold an evaluator."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class JobFailed(RuntimeError):
+    """A job raised, or its worker died; `trace` is the worker's traceback, '' where it had no time for one."""
+
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.trace = trace
+
+
+class Workers(Executor):
+    """An executor of `slots` workers, each with an evaluator prepared once, before its first job.
+
+    A job that raises costs itself alone: its future has a `JobFailed`.
+    """
+
+    slots: int
+
+    @abstractmethod
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run `fn(evaluator, *args)` on a free worker; `fn` is a function that can be imported."""
