@@ -78,9 +78,9 @@ class Problem:
 def run(options: Options, console: Console, verbosity: int = -1, monitors: Sequence[Monitor] = ()) -> Result:
     """Search, compare, test, export. Ctrl-C ends it early with everything saved."""
     devices = slots(options.device, options.workers)
+    problem = Problem.of(options)
     if options.workers != 0:
         warm()
-    problem = Problem.of(options)
     dataset = problem.source.load(options.seed)
     same = identity(options, dataset)
     directory = RunDirectory(options.out or Path("runs") / run_name(same), config(options, dataset), same)
@@ -140,7 +140,8 @@ class _Run:
             trials, seconds = len(known), None
         weights_of = self.directory.weights_of(arm)
         errors = self.directory.path / "errors.log"
-        bar = ProgressBar(self.console, arm, trials, seconds, errors, self.verbosity)
+        label = {"search": str(self.options.strategy), "random": "random search"}[arm]
+        bar = ProgressBar(self.console, label, trials, seconds, errors, self.verbosity)
         Study(
             strategy=self.problem.strategy(strategy),
             log=log,

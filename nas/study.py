@@ -56,7 +56,7 @@ class Study:
         while True:
             while len(self._running) < self.executor.slots and self._may_ask():
                 self._ask()
-            if not self._running or self._late(GRACE):
+            if not self._running or self._over():
                 break
             self._collect()
         for monitor in self.monitors:
@@ -66,6 +66,10 @@ class Study:
     def _may_ask(self) -> bool:
         enough = self.trials is not None and self._asked >= self.trials
         return not enough and not self._late(0.0) and self._copies < COPIES
+
+    def _over(self) -> bool:
+        """Past the grace; but a search that has no result yet waits for its first."""
+        return self._late(GRACE) and self._best > float("-inf")
 
     def _late(self, grace: float) -> bool:
         return self.seconds is not None and self._elapsed() >= self.seconds * (1 + grace)
@@ -101,7 +105,9 @@ class Study:
 
     def _collect(self) -> None:
         """Wait for a job to end, and tell the strategy of all that have."""
-        timeout = None if self.seconds is None else max(0.0, self.seconds * (1 + GRACE) - self._elapsed())
+        timeout = None
+        if self.seconds is not None and self._best > float("-inf"):
+            timeout = max(0.0, self.seconds * (1 + GRACE) - self._elapsed())
         done = wait(self._running, timeout, FIRST_COMPLETED).done
         for future in sorted(done, key=lambda f: self._running[f].number):
             job = self._running.pop(future)

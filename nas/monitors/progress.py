@@ -47,11 +47,12 @@ class ProgressBar(Monitor):
 
     def told(self, trial: Trial) -> None:
         self._new += 1
-        better = bool(trial.values) and (self._best is None or best_first([self._best, trial])[0] is trial)
+        new = bool(trial.values) and trial.copy_of is None
+        better = new and (self._best is None or best_first([self._best, trial])[0] is trial)
         if better:
             self._best = trial
         if self.verbosity > 0 or (better and not self.console.is_terminal):
-            self._say(f"trial {trial.number}: {self._words(trial)}")
+            self._say(f"{self.label}, trial {trial.number}: {self._words(trial)}")
         self._bar.advance(self._task)
         self._refresh()
 
