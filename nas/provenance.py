@@ -8,7 +8,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ def run_name(identity: Mapping[str, Any]) -> str:
 
 def config(options: Options, dataset: Dataset) -> dict[str, Any]:
     """config.yaml: the options as `--config` reads them, and a record of where they ran."""
-    resolved = {k: v if isinstance(v, bool | int | float | None) else words(v) for k, v in asdict(options).items()}
+    given = {f.name: getattr(options, f.name) for f in fields(options)}
+    resolved = {k: v if isinstance(v, bool | int | float | None) else words(v) for k, v in given.items()}
     record = {
         "versions": versions(),
         "git_commit": git_commit(),
@@ -57,10 +58,11 @@ def config(options: Options, dataset: Dataset) -> dict[str, Any]:
 
 
 def words(value: Any) -> str:
-    """An option as it would be written on the command line; a class by its dotted name."""
-    if isinstance(value, type):
-        return f"{value.__module__}:{value.__qualname__}"
-    return value if isinstance(value, str | Path) and str(value) == value else str(getattr(value, "path", value))
+    """An option as it would be written on the command line; a class, or what is no word, by its dotted name."""
+    if isinstance(value, str | Path):
+        return str(value)
+    cls = value if isinstance(value, type) else type(value)
+    return f"{cls.__module__}:{cls.__qualname__}"
 
 
 def versions() -> dict[str, str]:

@@ -38,8 +38,8 @@ class Study:
     known: Sequence[Trial] = ()
     monitors: Sequence[Monitor] = ()
     weights_of: Callable[[int], Path] | None = None  # where trial n leaves its weights, should it be the best so far
-    _running: dict[Future[Outcome], Job] = field(default_factory=dict)
-    _waiting: dict[Key, list[Job]] = field(default_factory=dict)  # candidates like one that is running
+    _running: dict[Future[Outcome], Job] = field(default_factory=dict, init=False)
+    _waiting: dict[Key, list[Job]] = field(default_factory=dict, init=False)  # candidates like one that is running
 
     def run(self) -> list[Trial]:
         """Search until the limit of trials or of time; told trials are in `log` at any moment, whatever happens."""
@@ -53,15 +53,24 @@ class Study:
             self.strategy.tell(trial)
         for monitor in self.monitors:
             monitor.started(self.log.trials)
+        try:
+            self._loop()
+        except KeyboardInterrupt:
+            for future in [future for future in self._running if future.done()]:
+                self._tell(self._running.pop(future), future)
+            raise
+        finally:
+            for monitor in self.monitors:
+                monitor.finished()
+        return self.log.trials
+
+    def _loop(self) -> None:
         while True:
             while len(self._running) < self.executor.slots and self._may_ask():
                 self._ask()
             if not self._running or self._over():
-                break
+                return
             self._collect()
-        for monitor in self.monitors:
-            monitor.finished()
-        return self.log.trials
 
     def _may_ask(self) -> bool:
         enough = self.trials is not None and self._asked >= self.trials
@@ -95,9 +104,8 @@ class Study:
             self._submit(job)
 
     def _pending(self) -> list[Candidate]:
-        return [job.candidate for job in self._running.values()] + [
-            j.candidate for w in self._waiting.values() for j in w
-        ]
+        waiting = (job for jobs in self._waiting.values() for job in jobs)
+        return [job.candidate for job in (*self._running.values(), *waiting)]
 
     def _submit(self, job: Job) -> None:
         self._waiting.setdefault(job.candidate.key, [])
