@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import networkx as nx
 
 from nas.ops import ACTIVATIONS, NOTHING, OPS, Scalar, Shape
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -65,20 +67,39 @@ class Architecture:
     def digest(self) -> str:
         """A hexadecimal name of what is computed, the same for every numbering of the nodes.
 
-        Each node is labelled by all that leads into it, then by all that it leads to, so that a shared layer differs
-        from two layers alike.
+        The nodes are put into an order that does not depend on their numbers, and the network is written down in it:
+        different networks never share a digest. Order: labels are refined by neighbours; of nodes still alike, one is
+        singled out, that which refines to the least labels.
         """
-        below: list[str] = []
-        for node in self.nodes:
-            inputs = [below[i] for i in node.inputs]
-            below.append(_hash(node.op, node.attrs, sorted(inputs) if node.op == "add" else inputs))
-        consumers: list[list[str]] = [[] for _ in self.nodes]
-        labels = list(below)
-        for position in reversed(range(len(self.nodes))):
-            labels[position] = _hash(below[position], sorted(consumers[position]))
-            for slot, i in enumerate(self.nodes[position].inputs):
-                consumers[i].append(_hash(labels[position], 0 if self.nodes[position].op == "add" else slot))
-        return _hash(self.input_shape, sorted(labels))
+        labels = self._refined([_hash(node.op, sorted(node.attrs)) for node in self.nodes])
+        while len(set(labels)) < len(labels):
+            alike = min(label for label, times in Counter(labels).items() if times > 1)
+            singled = (
+                [*labels[:i], _hash(label), *labels[i + 1 :]] for i, label in enumerate(labels) if label == alike
+            )
+            labels = min(map(self._refined, singled), key=sorted)
+        order = {label: rank for rank, label in enumerate(sorted(labels))}
+        ranks = [order[label] for label in labels]
+        written = (
+            (node.op, sorted(node.attrs), _slots(node, [ranks[i] for i in node.inputs]))
+            for _, node in sorted(zip(ranks, self.nodes, strict=True), key=lambda pair: pair[0])
+        )
+        return _hash(self.input_shape, ranks[-1], *written)
+
+    def _refined(self, labels: list[str]) -> list[str]:
+        """Every node's label joined by those of all that leads into it and all that it leads to, until none splits."""
+        classes = 0
+        while classes < (classes := len(set(labels))):
+            below: list[str] = []
+            for label, node in zip(labels, self.nodes, strict=True):
+                below.append(_hash(label, _slots(node, [below[i] for i in node.inputs])))
+            consumers: list[list[tuple[str, int]]] = [[] for _ in self.nodes]
+            labels = list(below)
+            for position, node in reversed(list(enumerate(self.nodes))):
+                labels[position] = _hash(below[position], sorted(consumers[position]))
+                for slot, i in enumerate(node.inputs):
+                    consumers[i].append((labels[position], 0 if _commutes(node) else slot))
+        return labels
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Architecture) and self.digest == other.digest
@@ -160,6 +181,15 @@ class Sketch:
 
 def _shape(node: Node, shapes: list[Shape]) -> Shape:
     return OPS[node.op].shape(*(shapes[i] for i in node.inputs), **dict(node.attrs))
+
+
+def _commutes(node: Node) -> bool:
+    return node.op in OPS and OPS[node.op].commutes
+
+
+def _slots(node: Node, inputs: list[T]) -> list[T]:
+    """What stands for the inputs of a node, sorted where their order does not matter."""
+    return sorted(inputs) if _commutes(node) else inputs  # type: ignore[type-var]  # labels or ranks
 
 
 def _word(node: Node) -> str:

@@ -37,6 +37,8 @@ class Call:
 class Op:
     """One kind of layer; its methods take the shapes of its inputs and its attributes. The default is the identity."""
 
+    commutes = False  # whether the order of the inputs is of no account
+
     def shape(self, *inputs: Any, **attrs: Any) -> Shape:
         return inputs[0]  # type: ignore[no-any-return]  # Any lets a subclass name its own inputs and attributes
 
@@ -131,6 +133,8 @@ class Join(Op, ABC):
 
 class Add(Join):
     """The sum of inputs of one shape."""
+
+    commutes = True
 
     def shape(self, *inputs: Shape) -> Shape:
         if len(set(inputs)) != 1:

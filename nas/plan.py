@@ -59,6 +59,7 @@ def plan(architecture: Architecture) -> Plan:
 
 def _named(steps: list[list[int] | int], architecture: Architecture) -> Iterator[Block | int]:
     nodes, block, last = architecture.nodes, 0, len(architecture.nodes) - 1
+    taken: set[str] = set()
     joined = {i for n in nodes if n.op in OPS and isinstance(OPS[n.op], Join) for i in n.inputs}
     for step in steps:
         if isinstance(step, int):
@@ -69,9 +70,10 @@ def _named(steps: list[list[int] | int], architecture: Architecture) -> Iterator
             name = "layers"
         elif last in step:
             name = "head"
-        elif is_projection:
+        elif is_projection and f"project{block}" not in taken:
             name = f"project{block}"
         else:
             block += 1
             name = f"block{block}"
+        taken.add(name)
         yield Block(name, nodes[step[0]].inputs[0], tuple(step))
