@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 
 from nas.architecture import Architecture
 from nas.ops import Scalar
 
 Choose = Callable[[str, Sequence[Scalar]], Scalar]  # what a space calls at a fork: name, options -> one of the options
+Pick = Callable[[Sequence[Scalar]], Scalar]
+_TRIES = 200  # random completions tried for a fill
 _MEMO = 100_000  # witnesses kept
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
 
@@ -38,7 +44,7 @@ class Budget:
 
     def floor(self, fill: float) -> int:
         """Fewest parameters that use the share `fill`, rounded up."""
-        return -int(-self.most * fill // 1)
+        return math.ceil(self.most * Fraction(str(fill)))  # the share as it was written: 0.9 means nine tenths
 
     def __contains__(self, params: int) -> bool:
         return self.least <= params <= self.most
@@ -46,9 +52,9 @@ class Budget:
 
 def parse_size(text: str | int | float) -> int:
     """`'20M'`, `'2.5e6'`, `'800K'`, `'20_000_000'` or a number -> the number of parameters."""
-    match = re.fullmatch(r"(\d[\d_]*\.?\d*(?:e[+-]?\d+)?|\.\d+)\s*([KMGB]?)", str(text).strip(), re.IGNORECASE)
-    number = float(match[1].replace("_", "")) * _UNITS[match[2].upper()] if match else 0
-    if not match or number < 1 or number != int(number) or number > 10**15:
+    match = re.fullmatch(r"(\d[\d_]*\.?\d*(?:e\+?\d{1,2})?|\.\d+)\s*([KMGB]?)", str(text).strip(), re.IGNORECASE)
+    number = Decimal(match[1].replace("_", "")) * _UNITS[match[2].upper()] if match else Decimal(0)
+    if not 1 <= number <= 10**15 or number != int(number):
         raise ValueError(f"a parameter budget is a whole number such as 20M, 2.5e6, 800K or 20_000_000, got {text!r}")
     return int(number)
 
@@ -82,14 +88,14 @@ class LookAhead:
         """Weights of the options: 1 where a witness is known, 0 where none was found."""
         if not taken and len(self._witness) > _MEMO:  # only between draws: within one, a witness is the way on
             self._witness.clear()
-        if not self._cheapest:
-            self._descend({})
+        self._prepare()
         known = self._witness.get(tuple(taken.items())) or {}
         return [float(self._fits({**taken, name: option}, known) is not None) for option in options]
 
     def smallest(self) -> Architecture:
         """The smallest network found."""
-        return self._complete(self._descend({}))[0]
+        self._prepare()
+        return self._complete(self._cheapest)[0]
 
     def _fits(self, taken: dict[str, Scalar], known: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
         key = tuple(taken.items())
@@ -104,14 +110,30 @@ class LookAhead:
             answers = self._descend(taken)
         if self._params(answers) < self._least:
             answers = self._raise(answers, taken)
+        if self._params(answers) < self._least:
+            answers = self._try(taken)
         return self._full(answers) if self._least <= self._params(answers) <= self._most else None
 
-    def _descend(self, taken: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        answers, before = {**self._cheapest, **taken}, None
+    def _try(self, taken: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Random completions, the same ones every time, until one lies between the limits."""
+        rng = random.Random(repr(taken))
+        for _ in range(_TRIES):
+            answers = self._full(taken, lambda options: rng.choice(list(options)))
+            if self._least <= self._params(answers) <= self._most:
+                break
+        return answers
+
+    def _prepare(self) -> None:
+        """Find the cheapest answers: descents from several ends, since widths may have to shrink together."""
+        if not self._cheapest:
+            starts: list[Pick] = [_first, lambda options: options[-1], _least_number]
+            found = [self._descend({}, self._full({}, start)) for start in starts]
+            self._cheapest = self._full(min(found, key=self._params))
+
+    def _descend(self, taken: Mapping[str, Scalar], start: Mapping[str, Scalar] | None = None) -> dict[str, Scalar]:
+        answers, before = {**(self._cheapest if start is None else start), **taken}, None
         while before != (before := self._params(answers)):
             answers = self._sweep(answers, taken, key=lambda params: -params)
-        if not taken:
-            self._cheapest = dict(answers)
         return answers
 
     def _raise(self, answers: dict[str, Scalar], taken: Mapping[str, Scalar]) -> dict[str, Scalar]:
@@ -131,10 +153,17 @@ class LookAhead:
     def _params(self, answers: Mapping[str, Scalar]) -> int:
         return self._complete(answers)[0].num_params
 
-    def _full(self, answers: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """`answers` with those of the forks that fell to their first option written out."""
-        forks = self._complete(answers)[1]
-        return {name: answers.get(name, options[0]) for name, options in forks.items()}
+    def _full(self, answers: Mapping[str, Scalar], pick: Pick | None = None) -> dict[str, Scalar]:
+        """`answers` to the forks that are met, with those of the others written out: by `pick`, or the first option."""
+        full: dict[str, Scalar] = {}
+
+        def choose(name: str, options: Sequence[Scalar]) -> Scalar:
+            known = name in answers and answers[name] in options
+            full[name] = answers[name] if known else (pick or _first)(options)
+            return full[name]
+
+        self._describe(choose)
+        return full
 
     def _complete(self, answers: Mapping[str, Scalar]) -> tuple[Architecture, dict[str, tuple[Scalar, ...]]]:
         forks: dict[str, tuple[Scalar, ...]] = {}
@@ -144,3 +173,12 @@ class LookAhead:
             return answers[name] if answers.get(name) in forks[name] else options[0]
 
         return self._describe(choose), forks
+
+
+def _first(options: Sequence[Scalar]) -> Scalar:
+    return options[0]
+
+
+def _least_number(options: Sequence[Scalar]) -> Scalar:
+    numbers = [option for option in options if isinstance(option, int | float)]
+    return min(numbers) if numbers else options[0]

@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
-import yaml
-
 
 def names(folder: str) -> list[str]:
     """The names found in `folder` (a package such as `strategies`) and among its entry points `nas.<folder>`."""
@@ -29,7 +27,7 @@ def find(folder: str, name: str, kind: type) -> type[Any]:
         module_name, _, class_name = name.partition(":")
         try:
             return _checked(getattr(importlib.import_module(module_name), class_name), kind, name)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"{name!r} cannot be imported: {error}") from None
     if name not in names(folder):
         raise ValueError(f"there is no {_noun(folder)} {name!r}; {nearest(name, names(folder))}")
@@ -37,11 +35,14 @@ def find(folder: str, name: str, kind: type) -> type[Any]:
         return _checked(point.load(), kind, name)
     module = importlib.import_module(f"{folder}.{name}")
     classes = [c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__]
-    return next(c for c in classes if issubclass(c, kind))
+    for cls in classes:
+        if issubclass(cls, kind):
+            return cls
+    raise ValueError(f"{folder}/{name}.py has no subclass of {kind.__module__}.{kind.__name__}")
 
 
 def split(spec: str) -> tuple[str, dict[str, Any]]:
-    """`'evolution:population=20,sample=5' -> ('evolution', {'population': 20, 'sample': 5})`, values read as YAML."""
+    """`'evolution:population=20,sample=5' -> ('evolution', {'population': 20, 'sample': 5})`."""
     name, _, rest = spec.partition(":")
     if rest and "=" not in rest.split(",")[0].partition(":")[0]:  # package.module:Class[:key=value,...]
         class_name, _, rest = rest.partition(":")
@@ -51,7 +52,7 @@ def split(spec: str) -> tuple[str, dict[str, Any]]:
         key, equals, value = item.partition("=")
         if not equals:
             raise ValueError(f"{spec!r}: an option is written key=value, got {item!r}")
-        options[key.strip()] = yaml.safe_load(value)
+        options[key.strip()] = _value(value.strip())
     return name, options
 
 
@@ -82,6 +83,17 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return f"known: {', '.join(known)}" if known else "it has none"
+
+
+def _value(text: str) -> bool | int | float | str:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _noun(folder: str) -> str:

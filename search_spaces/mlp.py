@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ NORMS = {"none": 1, "batchnorm": 2, "layernorm": 3}  # parameters a unit: bias, 
 TAPERS = (0.125, 0.25, 0.5, 0.75)  # the narrowest layer as a share of the widest
 DROPOUTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 SOLVED_FILL = 0.9  # the least share of the budget that solved widths use, where no other fill is asked for
+
+Widths = npt.NDArray[np.int64]
 
 
 class MLP(SearchSpace):
@@ -81,36 +83,39 @@ class MLP(SearchSpace):
 
     def profile(self, shape: str, depth: int, taper: float, widest: int) -> list[int]:
         """The widths of a macro shape; multiples of 8 where the widest is one, since hardware likes them."""
-        grain = 8 if widest % 8 == 0 else 1
-        shares = (PROFILES[shape](i / max(1, depth - 1), taper) for i in range(depth))
-        return [max(self.min_width, grain * round(widest * share / grain)) for share in shares]
+        return self._profiles(shape, depth, taper, np.array([widest]))[0].tolist()  # type: ignore[no-any-return]  # numpy
+
+    def _profiles(self, shape: str, depth: int, taper: float, widest: Widths) -> Widths:
+        """`profile` for many at once: (n,) -> (n, depth)."""
+        grain = np.where(widest % 8 == 0, 8, 1)[:, None]
+        shares = np.array([PROFILES[shape](i / max(1, depth - 1), taper) for i in range(depth)])
+        widths: Widths = grain * np.rint(widest[:, None] * shares / grain).astype(np.int64)
+        return np.maximum(self.min_width, widths)
 
     def solve(self, shape: str, depth: int, norm: str, skip: bool, taper: float) -> int:
         """The widest layer that brings this macro shape nearest below the budget; 0 where none reaches the fill."""
+        assert self.budget is not None
         key = (shape, depth, norm, skip, taper)
         if key not in self._solved:
-            self._solved[key] = self._solve(*key)
+            least = self.budget.floor(SOLVED_FILL if self.budget.fill is None else self.budget.fill)
+            widest = np.arange(self.min_width, self.max_width + 1)
+            params = self._params(self._profiles(shape, depth, taper, widest), norm, skip)
+            fits = (least <= params) & (params <= self.budget.most)
+            aligned = fits & (widest % 8 == 0)
+            chosen = np.where(aligned if aligned.any() else fits, params, 0)
+            self._solved[key] = int(widest[chosen.argmax()]) if fits.any() else 0
         return self._solved[key]
 
-    def _solve(self, shape: str, depth: int, norm: str, skip: bool, taper: float) -> int:
-        assert self.budget is not None
-        least = self.budget.floor(SOLVED_FILL if self.budget.fill is None else self.budget.fill)
-        for grain in (8, 1):
-            low, high = -(-self.min_width // grain), self.max_width // grain
-            while low < high:
-                middle = (low + high + 1) // 2
-                fits = self.params(self.profile(shape, depth, taper, middle * grain), norm, skip) <= self.budget.most
-                low, high = (middle, high) if fits else (low, middle - 1)
-            params = self.params(self.profile(shape, depth, taper, low * grain), norm, skip)
-            if low <= high and least <= params <= self.budget.most:
-                return low * grain
-        return 0
-
     def params(self, widths: Sequence[int], norm: str, skip: bool) -> int:
-        """Parameters of the network of these widths; a skip costs a projection where two widths differ."""
-        inner = sum(a * b * (1 + (skip and a != b)) for a, b in pairwise(widths))
-        ends = int(np.prod(self.input_shape)) * widths[0] + (widths[-1] + 1) * self.classes
-        return inner + ends + NORMS[norm] * sum(widths)
+        """Parameters of the network of these widths."""
+        return int(self._params(np.array([widths]), norm, skip)[0])
+
+    def _params(self, widths: Widths, norm: str, skip: bool) -> Widths:
+        """`params` for many at once, (n, depth) -> (n,); a skip costs a projection where two widths differ."""
+        before, after = widths[:, :-1], widths[:, 1:]
+        inner = (before * after * (1 + (skip & (before != after)))).sum(axis=1)
+        ends = math.prod(self.input_shape) * widths[:, 0] + (widths[:, -1] + 1) * self.classes
+        return inner + ends + NORMS[norm] * widths.sum(axis=1)  # type: ignore[no-any-return]  # numpy
 
     def completions(self, taken: Mapping[str, Scalar], name: str, options: Sequence[Scalar]) -> Sequence[float]:
         """Exact: uniform over the networks that fit within each depth, over the depths and shapes that have any."""
@@ -148,7 +153,7 @@ class MLP(SearchSpace):
         """How many networks go on from the widths `before` with each of `self.widths`."""
         assert self.budget is not None
         widths = np.array(self.widths)
-        inputs = before[-1] if before else int(np.prod(self.input_shape))
+        inputs = before[-1] if before else math.prod(self.input_shape)
         layer = inputs * widths * (1 + (skip & (widths != inputs) & bool(before))) + NORMS[norm] * widths
         spent = layer + (self.params(before, norm, skip) - before[-1] * self.classes if before else self.classes)
         table = _table(self.widths, NORMS[norm], skip, self.classes, self.budget.most, self.max_depth)
