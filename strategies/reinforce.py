@@ -20,7 +20,7 @@ from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
 from nas.trial import Trial
 
-CAPACITY = 4096  # words that have a row of their own
+CAPACITY = 1024  # words that have a row of their own; the rest share. Small, so that an update is one thread's work
 
 
 class Reinforce(Strategy):
