@@ -81,16 +81,18 @@ class Arrays(Source):
 
     def __init__(self, x: Any, y: Any, name: str = "arrays") -> None:
         super().__init__(name)
-        self.x, self.y = np.asarray(x), np.asarray(y)
+        try:
+            self.x, self.y = np.asarray(x), np.asarray(y)
+        except ValueError as error:  # NumPy's word for rows of different lengths
+            raise ValueError(f"{name}: samples and labels must be arrays: {error}") from None
         check_part(self.x, self.y, name)
 
     def task(self) -> tuple[Shape, int]:
         return tuple(self.x.shape[1:]), len(np.unique(self.y))
 
     def load(self, seed: int) -> Dataset:
-        check_finite(self.x, self.path)
+        x = as_float32(self.x, self.path)
         classes, y = np.unique(self.y, return_inverse=True)
-        x, y = self.x.astype(np.float32), y.astype(np.int64)
         rows = stratified_split(y, np.random.default_rng((seed, 0x5B117)))
         if not all(map(len, rows)):
             raise ValueError(
@@ -115,20 +117,26 @@ def stratified_split(y: Array, rng: np.random.Generator) -> list[Array]:
 
 def check_part(x: Array, y: Array, where: str) -> None:
     """Raise `ValueError` for samples and labels that cannot be a classification problem."""
-    if x.dtype.kind not in "fiub" or x.ndim < 2:
+    if x.dtype.kind not in "fiub" or x.ndim < 2 or 0 in x.shape[1:]:
         raise ValueError(
             f"{where}: samples must be numbers of shape (n, features...), got {x.dtype} of shape {x.shape}"
         )
     if y.shape != (len(x),):
         raise ValueError(f"{where}: {len(x)} samples need labels of shape ({len(x)},), got {y.shape}")
-    if y.dtype.kind == "f" and not np.array_equal(y, np.round(y)):
-        raise ValueError(f"{where}: labels must be classes, whole numbers or words, got values such as {y.flat[0]!r}")
+    if y.dtype.kind not in "iubUSf" or (y.dtype.kind == "f" and not np.array_equal(y, np.round(y))):
+        odd = y[y != np.round(y)] if y.dtype.kind == "f" else y
+        raise ValueError(f"{where}: labels must be classes, whole numbers or words, got values such as {odd[0]}")
     if len(np.unique(y)) < 2:
         raise ValueError(f"{where}: labels must have at least 2 classes, got {np.unique(y).tolist()}")
 
 
-def check_finite(x: Array, where: str) -> None:
-    """Raise `ValueError` for samples that hold NaN or infinity."""
-    bad = 0 if x.dtype.kind in "iub" else int(np.count_nonzero(~np.isfinite(x)))
+def as_float32(x: Array, where: str) -> Array:
+    """The samples as float32. Raises `ValueError` where one is NaN or infinite."""
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and counted
+        x = x.astype(np.float32)
+    bad = int(np.count_nonzero(~np.isfinite(x)))
     if bad:
-        raise ValueError(f"{where}: {bad:,} of {x.size:,} values are NaN or infinite; remove or replace them")
+        raise ValueError(
+            f"{where}: {bad:,} of {x.size:,} values are NaN or infinite as float32; remove or replace them"
+        )
+    return x

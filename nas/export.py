@@ -149,6 +149,7 @@ def model_source(trial: Trial, title: str, facts: list[str]) -> str:
     """model.py: a class, what is known of it, and `load()`."""
     architecture = trial.candidate.architecture
     shape = ", ".join(map(str, ("batch", *architecture.input_shape)))
+    title, *facts = (" ".join(line.split()).replace("\\", "\\\\").replace('"', '\\"') for line in (title, *facts))
     header = HEADER.format(title=title, facts="\n".join(facts), input=f"({shape})", params=f"{trial.params:_}")
     return header + source(plan(architecture), f"({shape}) -> (batch, {architecture.shapes[-1][0]}) logits.") + LOAD
 

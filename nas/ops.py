@@ -142,7 +142,8 @@ class Add(Join):
         return inputs[0]
 
     def source(self, *names: str) -> str:
-        return " + ".join(names)
+        rest = (f"({name})" if " + " in name else name for name in names[1:])
+        return " + ".join((names[0], *rest))
 
     def apply(self, *tensors: Any) -> Any:
         total = tensors[0]

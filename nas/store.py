@@ -44,7 +44,7 @@ class TrialLog:
 
     def __init__(self, path: Path, space: SearchSpace) -> None:
         self.path = path
-        self.trials = [Trial.from_json(row, space) for row in _repaired(path)] if path.exists() else []
+        self.trials = _trials(path, space) if path.exists() else []
         self._file = path.open("a", encoding="utf-8")
 
     def append(self, trial: Trial) -> None:
@@ -62,23 +62,22 @@ class TrialLog:
         self._file.close()
 
 
-def _repaired(path: Path) -> list[dict[str, Any]]:
-    """The rows of a log. A last line cut short by a crash is cut off; damage anywhere else is an error."""
+def _trials(path: Path, space: SearchSpace) -> list[Trial]:
+    """The trials of a log. A last line cut short by a crash is cut off; damage anywhere else is an error."""
     data = path.read_bytes()
     whole, newline, torn = data.rpartition(b"\n")
     if torn:
         with path.open("rb+") as file:
             file.truncate(len(whole) + len(newline))
             os.fsync(file.fileno())
-    rows = []
+    trials = []
     for number, line in enumerate(whole.split(b"\n") if newline else [], 1):
         try:
-            rows.append(json.loads(line))
-        except ValueError:
-            raise ValueError(
-                f"{path}, line {number} is damaged; restore the file or begin with another --out"
-            ) from None
-    return rows
+            trials.append(Trial.from_json(json.loads(line), space))
+        except (ValueError, TypeError, KeyError) as error:
+            advice = "restore the file or begin with another --out"
+            raise ValueError(f"{path}, line {number} is damaged ({error}); {advice}") from None
+    return trials
 
 
 class RunDirectory:
@@ -113,7 +112,10 @@ class RunDirectory:
             if (self.path / "trials.jsonl").exists():
                 raise ValueError(f"{self.path} has trials but no config.yaml; give another --out")
             return
-        there = (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("identity", {})
+        try:
+            there = dict(yaml.safe_load(config.read_text(encoding="utf-8"))["identity"])
+        except (OSError, yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, ValueError):
+            raise ValueError(f"{config} is damaged; restore the file or give another --out") from None
         differing = [key for key in identity if there.get(key) != identity[key]]
         if differing:
             shown = "; ".join(f"{key} is {there.get(key)!r} there and {identity[key]!r} now" for key in differing)
@@ -132,7 +134,9 @@ class RunDirectory:
             data = trial.to_json()
             flat = {key: data[key] for key in ("number", "params", "network", "seed", "error", "copy_of", "elapsed")}
             flat["value"] = data["values"][0] if data["values"] else None
-            rows.append({**flat, **data["metrics"], **data["choices"]})
+            facts = {**flat, **data["metrics"]}
+            choices = {f"choice {k}" if k in facts else k: v for k, v in data["choices"].items()}
+            rows.append({**facts, **choices})
         columns = list(dict.fromkeys(key for row in rows for key in row))
         partial = self.path / "trials.csv.partial"
         with partial.open("w", newline="", encoding="utf-8") as file:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from nas.monitor import Monitor
 from nas.space import Candidate
 from nas.store import TrialLog
 from nas.strategy import Strategy
-from nas.trial import Trial
+from nas.trial import Row, Trial
 
 GRACE = 0.1  # share of the time limit that running trials may take beyond it
 COPIES = 1000  # trials in a row without a new candidate: the space is exhausted, or the strategy has converged
@@ -47,12 +48,13 @@ class Study:
         self._finished = {t.candidate.key: t for t in [*self.known, *self.log.trials] if t.values}
         taken = {t.number for t in self.log.trials}
         self._numbers = (n for n in count() if n not in taken)
-        self._asked, self._copies = len(taken), 0
+        self._asked = len(taken)
+        self._copies = len(list(takewhile(lambda t: t.copy_of is not None, reversed(self.log.trials))))
         self._best = max((t.value for t in self.log.trials if t.values), default=float("-inf"))
         for trial in self.log.trials:  # resume is replay
             self.strategy.tell(trial)
-        for monitor in self.monitors:
-            monitor.started(self.log.trials)
+        self._watching = list(self.monitors)
+        self._notify("started", self.log.trials)
         try:
             self._loop()
         except KeyboardInterrupt:
@@ -60,8 +62,7 @@ class Study:
                 self._tell(self._running.pop(future), future)
             raise
         finally:
-            for monitor in self.monitors:
-                monitor.finished()
+            self._notify("finished")
         return self.log.trials
 
     def _loop(self) -> None:
@@ -139,17 +140,31 @@ class Study:
             trial, trace = replace(trial, error=str(error) or type(error).__name__), getattr(error, "trace", "")
         else:
             outcome = result.result()
-            if np.isfinite(outcome.values).all():
-                trial = replace(trial, values=outcome.values, metrics=outcome.metrics, curve=outcome.curve)
+            if len(outcome.values) == 1 and np.isfinite(outcome.values[0]):
+                values, curve = (float(outcome.values[0]),), tuple(map(_finite, outcome.curve))
+                trial = replace(trial, values=values, metrics=_finite(outcome.metrics), curve=curve)
             else:
-                trial = replace(trial, error=f"the objective is not finite: {outcome.values}")
+                trial = replace(trial, error=f"the objective is not one number, or not finite: {outcome.values}")
         self.log.append(trial)
         if trial.values:
             self._finished.setdefault(job.candidate.key, trial)
             self._best = max(self._best, trial.value)
         self.strategy.tell(trial)
-        for monitor in self.monitors:
-            monitor.told(trial)
-            if trial.error is not None:
-                monitor.failed(trial, trace)
+        self._notify("told", trial)
+        if trial.error is not None:
+            self._notify("failed", trial, trace)
         return trial
+
+    def _notify(self, event: str, *facts: Any) -> None:
+        """Tell the monitors; one that breaks says so once and is dropped."""
+        for monitor in list(self._watching):
+            try:
+                getattr(monitor, event)(*facts)
+            except Exception as error:
+                self._watching.remove(monitor)
+                logging.getLogger("nas").warning("%s is dropped: %r", type(monitor).__name__, error)
+
+
+def _finite(row: Row) -> Row:
+    """A row as the log can hold it: plain numbers, and none that is not finite."""
+    return {name: v if isinstance(v, int) else float(v) for name, v in row.items() if np.isfinite(v)}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nas.dataset import Array, Arrays, Dataset, Part, Source, check_finite, check_part
+from nas.dataset import Array, Arrays, Dataset, Part, Source, as_float32, check_part
 from nas.ops import Shape
 
+DAMAGE = (ValueError, OSError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 PARTS = ("train", "val", "test")
 
 
@@ -19,12 +22,18 @@ class Npz(Source):
 
     def task(self) -> tuple[Shape, int]:
         names = self._names()
-        with self._open() as archive, archive.open(f"{names[0]}.npy") as member:
-            version = np.lib.format.read_magic(member)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape = read(member)[0]
-        labels = [self._read(name) for name in names if name.startswith("y")]
-        return tuple(shape[1:]), len(np.unique(np.concatenate(labels)))
+        labels = [np.atleast_1d(self._read(name)) for name in names if name.startswith("y")]
+        return self._header(names[0])[1:], len(np.unique(np.concatenate(labels)))
+
+    def _header(self, name: str) -> Shape:
+        """The shape of an array, its numbers unread."""
+        try:
+            with self._open() as archive, archive.open(f"{name}.npy") as member:
+                version = np.lib.format.read_magic(member)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                return tuple(read(member)[0])
+        except DAMAGE as error:
+            raise ValueError(f"{self.path}: array {name!r} cannot be read: {error}") from None
 
     def load(self, seed: int) -> Dataset:
         names = self._names()
@@ -40,8 +49,7 @@ class Npz(Source):
 
     def _part(self, x: Array, y: Array, part: str, classes: Array) -> Part:
         check_part(x, y, f"{self.path} ({part})")
-        check_finite(x, f"{self.path} ({part})")
-        return Part(x.astype(np.float32), np.searchsorted(classes, y).astype(np.int64))
+        return Part(as_float32(x, f"{self.path} ({part})"), np.searchsorted(classes, y).astype(np.int64))
 
     def _names(self) -> list[str]:
         with self._open() as archive:
@@ -65,5 +73,5 @@ class Npz(Source):
             with np.load(self.path, allow_pickle=False) as archive:
                 array: Any = archive[name]
                 return np.asarray(array)
-        except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        except DAMAGE as error:
             raise ValueError(f"{self.path}: array {name!r} cannot be read: {error}") from None

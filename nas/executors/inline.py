@@ -25,7 +25,7 @@ class Inline(Workers):
             if not self._prepared:
                 self._evaluator.prepare(self._device)
                 self._prepared = True
-            future.set_result(fn(self._evaluator, *args))
+            future.set_result(fn(self._evaluator, *args, **kwargs))
         except Exception as error:
             future.set_exception(JobFailed(f"{type(error).__name__}: {error}", traceback.format_exc()))
         return future

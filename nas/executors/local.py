@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import pickle
 import queue
 import signal
 import sys
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 from typing import Any
 
@@ -40,11 +42,9 @@ class Local(Workers):
 
     def __init__(self, evaluator: Evaluator, devices: Sequence[str], threads: int = 1) -> None:
         self._evaluator, self._threads = evaluator, threads
-        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], bytes] | None] = queue.SimpleQueue()
         self._processes: dict[int, Any] = {}
-        self._closed = False
+        self._closed = self._killed = False
         self._starting = threading.Lock()
         self.slots = len(devices)
         self._servers = [
@@ -58,7 +58,10 @@ class Local(Workers):
         if self._closed:
             raise RuntimeError("the executor has been shut down")
         future: Future[T] = Future()
-        self._jobs.put((future, fn, args))
+        try:
+            self._jobs.put((future, bytes(ForkingPickler.dumps((fn, args, kwargs)))))
+        except Exception as error:  # pickle raises what it likes
+            future.set_exception(JobFailed(f"the job cannot be sent to a worker: {error}"))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -70,6 +73,7 @@ class Local(Workers):
             self._jobs.put(None)
         if cancel_futures:
             with self._starting:
+                self._killed = True
                 for process in self._processes.values():
                     process.kill()
         if wait:
@@ -80,15 +84,18 @@ class Local(Workers):
         """Thread of one slot: hand jobs to its process, one at a time, and start it again when it has died."""
         worker: tuple[Any, Connection] | None = self._start(slot, device)
         while item := self._jobs.get():
-            future, fn, args = item
+            future, job = item
+            if self._killed:
+                future.cancel()
             if not future.set_running_or_notify_cancel():
                 continue
-            worker = worker or self._start(slot, device)
+            if worker is None or not worker[0].is_alive():
+                worker = self._start(slot, device)
             if worker is None:
                 future.set_exception(JobFailed("the executor was shut down"))
                 continue
             try:
-                worker[1].send((fn, args))
+                worker[1].send_bytes(job)
                 succeeded, result = worker[1].recv()
             except (EOFError, OSError):
                 worker[0].join()
@@ -105,7 +112,7 @@ class Local(Workers):
 
     def _start(self, slot: int, device: str) -> tuple[Any, Connection] | None:
         with self._starting:
-            if self._closed:
+            if self._killed:
                 return None
             here, there = multiprocessing.Pipe()
             arguments = (there, self._evaluator, device, self._threads)
@@ -138,18 +145,19 @@ def _work(connection: Connection, evaluator: Evaluator, device: str, threads: in
     prepared = False
     while True:
         try:
-            fn, args = connection.recv()
+            job = connection.recv_bytes()
         except (EOFError, OSError):
             return
         try:
             if not prepared:
                 evaluator.prepare(device)
                 prepared = True
-            reply: tuple[bool, Any] = (True, fn(evaluator, *args))
+            fn, args, kwargs = pickle.loads(job)  # noqa: S301  # from our own coordinator
+            reply = ForkingPickler.dumps((True, fn(evaluator, *args, **kwargs)))
         except Exception as error:
-            reply = (False, (f"{type(error).__name__}: {error}", traceback.format_exc()))
+            reply = ForkingPickler.dumps((False, (f"{type(error).__name__}: {error}", traceback.format_exc())))
         try:
-            connection.send(reply)
+            connection.send_bytes(reply)
         except OSError:
             return
 

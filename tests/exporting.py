@@ -1,0 +1,78 @@
+"""What the tests of the export share: networks to export, and a Python in which `nas` cannot be imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nas.architecture import Architecture
+from nas.budget import Budget
+from nas.dataset import Arrays, Dataset
+from nas.evaluate import save_weights
+from nas.export import export
+from nas.network import Network
+from nas.ops import ACTIVATIONS
+from nas.recipe import Recipe
+from nas.space import Candidate
+from nas.trial import Trial
+from search_spaces.mlp import MLP
+
+NETWORKS = 48
+ALONE = """
+import importlib, json, runpy, sys, warnings
+warnings.simplefilter("error")
+for name in ("nas", "search_spaces", "strategies"):
+    sys.modules[name] = None  # whether it is installed or not, it cannot be imported
+try:
+    import nas
+except ImportError:
+    pass
+else:
+    raise SystemExit("nas can be imported here, so the test shows nothing")
+import numpy, torch
+torch.set_num_threads(1)
+"""
+
+
+def alone(script: str, *arguments: str, cwd: Path) -> str:
+    """Run a script that cannot import `nas`; what it prints."""
+    command = [sys.executable, "-I", "-c", ALONE + script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def insects() -> Dataset:
+    rng = np.random.default_rng(0)
+    y = np.arange(120) % 3
+    x = rng.normal(size=(3, 2, 4))[y] * 3 + rng.normal(5.0, 2.0, (120, 2, 4))
+    return Arrays(x, np.array(["ant", "bee", "cat"])[y], "insects").load(0)
+
+
+def exported(folder: Path, architecture: Architecture, data: Dataset, test: float | None = None) -> Network:
+    """Write the folder of a network with random weights and running statistics; return the network."""
+    generator = torch.Generator().manual_seed(0)
+    network = Network(architecture).eval()
+    for tensor in network.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.25)
+    for parameter in network.parameters():
+        parameter.data -= 0.75
+    save_weights(network.state_dict(), folder.parent / f"{folder.name}.safetensors")
+    trial = Trial(7, Candidate(architecture, Recipe(), ()), 0, (0.875,))
+    export(trial, folder.parent / f"{folder.name}.safetensors", data, folder, 50_000, test)
+    return network
+
+
+def drawn() -> list[Architecture]:
+    """Networks of the MLP space, every macro shape, normalisation and activation among them."""
+    space = MLP((2, 4), 3, Budget(4000), max_depth=5, min_width=4, max_width=64)
+    rng = np.random.default_rng(1)
+    found = [space.sample(rng) for _ in range(NETWORKS)]
+    for fork, least in {"shape": 6, "norm": 3, "skip": 2, "activation": len(ACTIVATIONS), "dropout": 6}.items():
+        assert len({c.values[fork] for c in found if fork in c.values}) == least
+    return [c.architecture for c in found]

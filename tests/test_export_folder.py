@@ -1,0 +1,108 @@
+"""The folder of the best network: what it holds, what it refuses, and that it predicts what was evaluated."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exporting import alone, drawn, exported, insects
+
+from nas.architecture import Architecture
+from nas.dataset import Arrays, Dataset
+from nas.evaluate import Job, Training, save_weights
+from nas.export import export
+from nas.network import Network
+from nas.recipe import Recipe
+from nas.space import Candidate
+from nas.trial import Trial
+
+pytest_plugins = ("fixtures_run",)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return insects()
+
+
+def test_the_folder_holds_four_files_and_says_what_it_is(tmp_path: Path, data: Dataset) -> None:
+    architecture = drawn()[0]
+    exported(tmp_path / "best", architecture, data, test=0.75)
+    (tmp_path / "best" / "left over").write_text("")
+    exported(tmp_path / "best", architecture, data, test=0.75)
+    assert {p.name for p in (tmp_path / "best").iterdir()} == {
+        "model.py",
+        "weights.safetensors",
+        "config.json",
+        "predict.py",
+    }
+    config = json.loads((tmp_path / "best" / "config.json").read_text())
+    assert Architecture.from_json(config["architecture"]) == architecture
+    assert config["parameters"] == architecture.num_params
+    assert (config["validation_accuracy"], config["test_accuracy"], config["parameter_budget"]) == (0.875, 0.75, 50_000)
+    assert Recipe.from_json(config["recipe"]) == Recipe()
+    doc = ast.get_docstring(ast.parse((tmp_path / "best" / "model.py").read_text()))
+    for words in ("insects", "0.8750", "0.7500", f"{architecture.num_params:,}", "(batch, 2, 4)", "trial 7"):
+        assert words in str(doc)
+
+
+@pytest.mark.parametrize("name", ['the "good" """one"""', r"C:\data\new.npz", "{x}", "über/π.npz"])
+@pytest.mark.filterwarnings("error")
+def test_any_name_of_the_data_can_stand_in_the_source(tmp_path: Path, data: Dataset, name: str) -> None:
+    x, y = np.random.default_rng(0).normal(size=(30, 2, 4)), np.arange(30) % 3
+    exported(tmp_path / "best", drawn()[0], Arrays(x, y, name).load(0))
+    text = (tmp_path / "best" / "model.py").read_text(encoding="utf-8")
+    assert name in str(ast.get_docstring(ast.parse(text)))
+
+
+DAMAGE = """
+sys.path[:0] = ["best"]
+import model
+whole = open("best/weights.safetensors", "rb").read()
+model.load("best/weights.safetensors")
+for length in [0, 4, 8, 60, len(whole) // 2, len(whole) - 4, len(whole) - 1]:
+    open("cut.safetensors", "wb").write(whole[:length])
+    for path in ["cut.safetensors", "other.safetensors", "nowhere.safetensors"]:
+        try:
+            model.load(path)
+        except Exception as error:
+            print(path, length, type(error).__name__)
+        else:
+            raise SystemExit(f"{path} of {length} bytes was loaded")
+"""
+
+
+def test_weights_that_are_cut_or_of_another_network_are_refused(tmp_path: Path, data: Dataset) -> None:
+    one, other = drawn()[:2]
+    exported(tmp_path / "best", one, data)
+    save_weights(Network(other).state_dict(), tmp_path / "other.safetensors")
+    assert len(alone(DAMAGE, cwd=tmp_path).splitlines()) == 21
+
+
+def test_predict_gives_raw_samples_the_classes_of_the_evaluation(tmp_path: Path, data: Dataset) -> None:
+    training = Training(data, epochs=8, patience=8)
+    training.prepare("cpu")
+    candidate = Candidate(drawn()[3], Recipe(lr=5e-3, batch_size=64), ())
+    weights = tmp_path / "trial.safetensors"
+    outcome = training(Job(0, candidate, 0, weights))
+    export(Trial(0, candidate, 0, outcome.values), weights, data, tmp_path / "best", 50_000, None)
+    np.save(tmp_path / "samples.npy", data.test.x)
+    np.save(tmp_path / "flat.npy", data.test.x.reshape(len(data.test), -1))
+    script = """
+sys.path[:0] = ["best"]
+sys.argv[1:] = ["samples.npy"]
+runpy.run_path("best/predict.py", run_name="__main__")
+sys.argv[1:] = ["flat.npy"]
+try:
+    runpy.run_path("best/predict.py", run_name="__main__")
+except ValueError as error:
+    print(error)
+"""
+    *classes, refusal = alone(script, cwd=tmp_path).splitlines()
+    right = np.mean([name == data.classes[y] for name, y in zip(classes, data.test.y, strict=True)])
+    assert right == pytest.approx(training.test(candidate, weights))
+    assert right > 0.6
+    assert refusal == "samples must have shape (n, 2, 4), got (24, 8)"

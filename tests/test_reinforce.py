@@ -1,0 +1,142 @@
+"""The controller: what is rewarded becomes likely, what is masked never comes, the baseline moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from nas.budget import Budget
+from nas.ops import Scalar
+from nas.space import Candidate, SearchSpace
+from nas.trial import Trial
+from strategies.reinforce import CAPACITY, Policy, Reinforce
+
+Values = Callable[[Candidate], float]
+
+
+def learn(reinforce: Reinforce, value: Values, trials: int) -> None:
+    for number in range(trials):
+        candidate = reinforce.ask(np.random.default_rng((1, number)), ())
+        reinforce.tell(Trial(number, candidate, 0, values=(value(candidate),)))
+
+
+def takes(name: str, option: Scalar) -> Values:
+    return lambda candidate: float(candidate.values.get(name) == option)
+
+
+def share(reinforce: Reinforce, value: Values, asks: int = 100) -> float:
+    return float(np.mean([value(reinforce.ask(np.random.default_rng((2, seed)), ())) for seed in range(asks)]))
+
+
+def chances(reinforce: Reinforce) -> list[float]:
+    """Of the options at the first fork of the `cells` space, as the controller sees them."""
+    with torch.no_grad():
+        return reinforce.policy.step(reinforce.policy.start(), "stem", (12, 4, 8)).exp().tolist()
+
+
+def told(reinforce: Reinforce, *values: float | None) -> None:
+    candidate = reinforce.space.sample(np.random.default_rng(0))
+    for number, value in enumerate(values):
+        found = Trial(number, candidate, 0, error="failed") if value is None else Trial(number, candidate, 0, (value,))
+        reinforce.tell(found)
+
+
+def test_before_anything_is_told_every_option_is_as_likely(cells: type[SearchSpace]) -> None:
+    assert chances(Reinforce(cells((6,), 3))) == pytest.approx([1 / 3] * 3)
+
+
+@pytest.mark.parametrize(("name", "option"), [("stem", 4), ("cells", 0), ("lr", 1e-2)])
+def test_what_is_rewarded_becomes_likely(cells: type[SearchSpace], name: str, option: Scalar) -> None:
+    reinforce, rewarded = Reinforce(cells((6,), 3)), takes(name, option)
+    before = share(reinforce, rewarded)
+    learn(reinforce, rewarded, 150)
+    assert before < 0.7 < 0.85 < share(reinforce, rewarded)
+
+
+def test_what_is_punished_becomes_unlikely(cells: type[SearchSpace]) -> None:
+    reinforce, punished = Reinforce(cells((6,), 3)), takes("stem", 12)
+    learn(reinforce, lambda candidate: -100 * punished(candidate), 150)
+    assert share(reinforce, punished) < 0.1
+
+
+def test_what_is_likely_depends_on_the_choices_before_it(cells: type[SearchSpace]) -> None:
+    """Rewarded is the number of cells that goes with the stem; the stems, drawn at random, are all as good."""
+    goes_with, options = {12: 2, 4: 0, 8: 3}, (2, 0, 3, 1)
+    reinforce, rng = Reinforce(cells((6,), 3), entropy=0.0), np.random.default_rng(3)
+    for number in range(300):
+        candidate = reinforce.space.sample(rng)
+        value = float(goes_with[int(candidate.values["stem"])] == candidate.values["cells"])
+        reinforce.tell(Trial(number, candidate, 0, values=(value,)))
+    for stem, count in goes_with.items():
+        with torch.no_grad():
+            state = reinforce.policy.start()
+            reinforce.policy.step(state, "stem", (12, 4, 8))
+            state.word = reinforce.policy.row("stem", stem)
+            likely = reinforce.policy.step(state, "cells", options).exp().tolist()
+        assert options[int(np.argmax(likely))] == count
+        assert max(likely) > 0.5
+
+
+def test_what_does_not_fit_is_never_taken_however_well_rewarded(cells: type[SearchSpace]) -> None:
+    reinforce, rewarded = Reinforce(cells((6,), 3)), takes("stem", 12)
+    learn(reinforce, rewarded, 150)
+    assert share(reinforce, rewarded) > 0.85
+    reinforce.space = cells((6,), 3, Budget(80))  # a stem of 12 costs 84 parameters
+    assert share(reinforce, rewarded) == 0
+    assert share(reinforce, takes("stem", 4)) > 0
+
+
+def test_nothing_is_learned_before_a_batch_is_full(cells: type[SearchSpace]) -> None:
+    reinforce = Reinforce(cells((6,), 3), batch=3)
+    told(reinforce, 1.0, 0.0)
+    assert chances(reinforce) == pytest.approx([1 / 3] * 3, abs=0.02)
+    assert reinforce.mean == 0
+    before = [p.clone() for p in reinforce.policy.parameters()]
+    told(reinforce, 0.5)
+    assert any(not torch.equal(a, b) for a, b in zip(before, reinforce.policy.parameters(), strict=True))
+
+
+def test_the_baseline_is_the_moving_average_of_the_rewards(cells: type[SearchSpace]) -> None:
+    reinforce, rewards, expected = Reinforce(cells((6,), 3), decay=0.8), (0.5, 0.9, 0.1, 0.7), 0.5
+    for reward in rewards:
+        told(reinforce, reward)
+        expected = 0.8 * expected + 0.2 * reward
+        assert reinforce.mean == pytest.approx(expected)
+
+
+def test_a_failure_counts_as_the_worst_seen_and_none_seen_teaches_nothing(cells: type[SearchSpace]) -> None:
+    reinforce = Reinforce(cells((6,), 3), decay=0.5)
+    before = [p.clone() for p in reinforce.policy.parameters()]
+    told(reinforce, None, None)
+    assert all(torch.equal(a, b) for a, b in zip(before, reinforce.policy.parameters(), strict=True))
+    told(reinforce, -8.0, -4.0, None)
+    assert reinforce.mean == pytest.approx(-7.0)  # -8, then between -8 and -4, then between -6 and -8
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_the_scale_of_the_objective_does_not_matter(cells: type[SearchSpace], scale: float) -> None:
+    one, other = Reinforce(cells((6,), 3)), Reinforce(cells((6,), 3))
+    rewarded = takes("stem", 8)
+    learn(one, rewarded, 40)
+    learn(other, lambda candidate: scale * rewarded(candidate) + 3 * scale, 40)
+    assert chances(other) == pytest.approx(chances(one), rel=1e-2)
+
+
+def test_an_update_stays_finite_where_all_rewards_are_equal(cells: type[SearchSpace]) -> None:
+    reinforce = Reinforce(cells((6,), 3))
+    learn(reinforce, lambda candidate: 0.25, 30)
+    assert all(torch.isfinite(p).all() for p in reinforce.policy.parameters())
+
+
+def test_words_beyond_the_capacity_share_rows_and_never_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strategies.reinforce.CAPACITY", 8)
+    policy = Policy(4, torch.Generator().manual_seed(0))
+    policy.learn_words("width", range(50))
+    rows = [policy.row("width", width) for width in range(50)]
+    assert set(rows) == set(range(1, 8))
+    assert rows[:7] == [*range(1, 8)]
+    assert policy.row("width", 51) == 0
+    assert CAPACITY > 1000

@@ -1,0 +1,235 @@
+"""Conformance: whatever lies in `strategies/` keeps the two laws. `ask` changes nothing; `tell` uses no chance."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import pytest
+
+from nas import plugins
+from nas.budget import Budget
+from nas.space import Candidate, SearchSpace
+from nas.strategy import Strategy
+from nas.trial import Trial
+from search_spaces.mlp import MLP
+
+NAMES = plugins.names("strategies")
+SPECS = [*NAMES, "evolution:population=4,sample=2,crossover=0.5", "reinforce:batch=3"]
+REFUSED = {  # of every strategy, options that it must refuse, and the value that the message must show
+    "random": {"population=5": "population"},  # it has no options
+    "evolution": {
+        "population=0": "0",
+        "sample=0": "0",
+        "population=5,sample=30": "30",
+        "crossover=1.5": "1.5",
+        "crossover=-0.5": "-0.5",
+        "crossover=.nan": "nan",
+        "population=many": "many",
+        "population=2.5": "2.5",
+        "population=true": "True",
+    },
+    "reinforce": {
+        "batch=0": "0",
+        "hidden=0": "0",
+        "lr=0": "0",
+        "lr=-1.0": "-1.0",
+        "lr=.nan": "nan",
+        "lr=.inf": "inf",
+        "clip=0.0": "0.0",
+        "clip=.nan": "nan",
+        "decay=1.0": "1.0",
+        "decay=-0.1": "-0.1",
+        "entropy=.nan": "nan",
+    },
+}
+TRIALS = 12  # of one run
+
+Score = Callable[[Candidate], float]
+each_strategy = pytest.mark.parametrize("spec", SPECS)
+
+
+def mlp() -> SearchSpace:
+    return MLP((8,), 3, Budget(3000), max_depth=4, min_width=4, max_width=64)
+
+
+@pytest.fixture(params=["counted", "looked-ahead"])
+def space(request: pytest.FixtureRequest, cells: type[SearchSpace]) -> SearchSpace:
+    return mlp() if request.param == "counted" else cells((6,), 3, Budget(900, 0.3))
+
+
+def make(spec: str, space: SearchSpace) -> Strategy:
+    strategy: Strategy = plugins.make("strategies", spec, Strategy, space)
+    return strategy
+
+
+def ask(strategy: Strategy, number: int, pending: tuple[Candidate, ...] = (), seed: int = 0) -> Candidate:
+    return strategy.ask(np.random.default_rng((seed, number)), pending)
+
+
+def score(candidate: Candidate) -> float:
+    """Of any candidate something in 0..1, the same in every process."""
+    return crc32(repr(sorted(candidate.values.items())).encode()) / 2**32
+
+
+def outcome(number: int, candidate: Candidate, fails: bool = False, score: Score = score) -> Trial:
+    if fails:
+        return Trial(number, candidate, seed=0, error="loss is not finite")
+    return Trial(number, candidate, seed=0, values=(score(candidate),))
+
+
+def play(strategy: Strategy, trials: int, seed: int = 0, score: Score = score) -> list[Trial]:
+    """One worker, no failures."""
+    history = []
+    for number in range(trials):
+        history.append(outcome(number, ask(strategy, number, seed=seed), score=score))
+        strategy.tell(history[-1])
+    return history
+
+
+def play_four(strategy: Strategy, trials: int, seed: int) -> list[Trial]:
+    """Four workers that end out of order, one network in five failing."""
+    random_, history = random.Random(seed), []
+    running: dict[int, Candidate] = {}
+    for number in range(trials):
+        running[number] = ask(strategy, number, tuple(running.values()))
+        if len(running) == 4 or number >= trials - 4:
+            ended = random_.choice([*running])
+            history.append(outcome(ended, running.pop(ended), random_.random() < 0.2))
+            strategy.tell(history[-1])
+    return history
+
+
+@each_strategy
+def test_asking_changes_nothing(spec: str, space: SearchSpace) -> None:
+    quiet, asked = make(spec, space), make(spec, space)
+    for number in range(TRIALS):
+        candidate = ask(quiet, number)
+        for extra in range(3):
+            ask(asked, 1000 + extra, (candidate,) * extra)
+        assert [ask(asked, number) for _ in range(3)] == [candidate] * 3
+        for strategy in (quiet, asked):
+            strategy.tell(outcome(number, candidate))
+
+
+@each_strategy
+def test_asking_leaves_the_arguments_alone(spec: str, space: SearchSpace) -> None:
+    strategy = make(spec, space)
+    play(strategy, TRIALS)
+    pending = [ask(strategy, 100 + i) for i in range(3)]
+    before = [*pending]
+    ask(strategy, 200, pending)  # type: ignore[arg-type]  # any sequence will do
+    assert pending == before
+
+
+@each_strategy
+@pytest.mark.parametrize("stopped", [1, 5, TRIALS - 1])
+def test_stopped_and_resumed_equals_uninterrupted(spec: str, space: SearchSpace, stopped: int) -> None:
+    history = play(make(spec, space), TRIALS)
+    resumed = make(spec, space)
+    for trial in history[:stopped]:
+        resumed.tell(Trial.from_json(trial.to_json(), space))
+    for trial in history[stopped:]:
+        assert ask(resumed, trial.number) == trial.candidate
+        resumed.tell(trial)
+
+
+@each_strategy
+def test_four_workers_that_end_out_of_order_can_be_replayed(spec: str, space: SearchSpace) -> None:
+    strategy, replayed = make(spec, space), make(spec, space)
+    history = play_four(strategy, 2 * TRIALS, seed=1)
+    assert [trial.number for trial in history] != sorted(trial.number for trial in history)
+    for trial in history:
+        replayed.tell(trial)
+    pending = tuple(trial.candidate for trial in history[:3])
+    assert ask(replayed, 99, pending) == ask(strategy, 99, pending)
+
+
+@each_strategy
+def test_no_candidate_leaves_the_budget(spec: str, space: SearchSpace) -> None:
+    for trial in play_four(make(spec, space), 2 * TRIALS, seed=2):
+        assert space.budget is not None
+        assert trial.params in space.budget
+
+
+@each_strategy
+def test_nothing_but_failures_is_survived_and_what_follows_is_learned_from(spec: str, space: SearchSpace) -> None:
+    strategy = make(spec, space)
+    for number in range(TRIALS):
+        strategy.tell(outcome(number, ask(strategy, number), fails=True))
+    for number in range(TRIALS, 2 * TRIALS):
+        candidate = ask(strategy, number)
+        assert candidate == space.replay(candidate.values)
+        strategy.tell(outcome(number, candidate, fails=number % 2 == 0))
+
+
+@each_strategy
+def test_other_seeds_give_other_candidates(spec: str, space: SearchSpace) -> None:
+    strategy = make(spec, space)
+    play(strategy, TRIALS)
+    assert len({str(ask(strategy, 50, seed=seed).values) for seed in range(8)}) >= 4
+
+
+def chosen(trials: int) -> list[str]:
+    """Of every strategy the choices of a short search, in words."""
+    return [f"{spec} {[sorted(t.candidate.values.items()) for t in play(make(spec, mlp()), trials)]}" for spec in SPECS]
+
+
+def test_chance_comes_from_the_generator_alone() -> None:
+    """The same search in a process that hashes strings differently, and whose global generators stand elsewhere."""
+    script = (
+        "import random, sys, numpy, torch; sys.path.insert(0, 'tests')\n"
+        "numpy.random.seed(5); random.seed(5); torch.manual_seed(5)\n"
+        "import test_strategies; print(*test_strategies.chosen(8), sep='\\n')"
+    )
+    root = Path(__file__).parents[1]
+    environment = {**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(root)}
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, env=environment, capture_output=True, text=True, check=True
+    )
+    assert elsewhere.stdout.splitlines() == chosen(8)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bad_option_is_refused_with_its_value(name: str) -> None:
+    if name not in REFUSED:
+        pytest.fail(f"strategy {name!r} has no bad options: add some to REFUSED in tests/test_strategies.py")
+    accepted, unsaid = [], []
+    for options, value in REFUSED[name].items():
+        try:
+            make(f"{name}:{options}", mlp())
+            accepted.append(options)
+        except ValueError as error:
+            if value not in str(error):
+                unsaid.append(options)
+    assert not accepted, f"{name} accepts {accepted}"
+    assert not unsaid, f"{name} does not show the value of {unsaid}"
+
+
+def agreement_with(wanted: Candidate) -> Score:
+    """The share of the decisions of `wanted` that a candidate takes."""
+
+    def agreement(candidate: Candidate) -> float:
+        values = candidate.values
+        return sum(values.get(name) == value for name, value in wanted.values.items()) / len(wanted.values)
+
+    return agreement
+
+
+@pytest.mark.parametrize(("name", "trials"), [("evolution", 120), ("reinforce", 250)])
+def test_a_strategy_that_learns_beats_random_where_the_answer_is_known(name: str, trials: int) -> None:
+    last: dict[str, list[float]] = {"random": [], name: []}
+    for seed, spec in ((seed, spec) for seed in range(3) for spec in last):
+        space = mlp()
+        wanted = space.sample(np.random.default_rng((99, seed)))
+        history = play(make(spec, space), trials, seed, score=agreement_with(wanted))
+        last[spec] += [trial.value for trial in history[-30:]]
+    means = {spec: float(np.mean(values)) for spec, values in last.items()}
+    print(means)
+    assert means[name] > means["random"] + 0.2

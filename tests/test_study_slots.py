@@ -1,0 +1,157 @@
+"""The loop: nothing is trained twice, limits hold, and no order of arrival changes what a trial is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from searching import Search
+from toy import Shuffled, Single, Toy, line, rows, score, timeless
+
+from nas import study
+from nas.evaluate import Job, Outcome
+from nas.space import Candidate
+from nas.strategy import Strategy
+from nas.trial import Trial
+
+pytest_plugins = ("fixtures_run",)
+
+
+def test_a_known_candidate_is_not_trained_twice(search: Search) -> None:
+    toy = Toy(failing=False)
+    trials = search(evaluator=toy, trials=150)
+    trained = [t for t in trials if t.copy_of is None]
+    assert len({t.candidate.key for t in trials}) == len(trained) == len(toy.jobs) < 150
+    for copy in (t for t in trials if t.copy_of is not None):
+        original = trials[copy.copy_of or 0]
+        assert original.copy_of is None
+        assert (copy.values, copy.candidate.key) == (original.values, original.candidate.key)
+        assert copy.metrics["seconds"] == copy.metrics["epochs"] == 0
+
+
+def test_candidates_known_from_another_search_are_not_trained_either(search: Search, tmp_path: Path) -> None:
+    known = Search(tmp_path / "other")(evaluator=Toy(failing=False), trials=20)
+    toy = Toy(failing=False)
+    trials = search(evaluator=toy, trials=20, known=known)
+    assert toy.jobs == []
+    assert all(t.values == (score(t.candidate),) and t.copy_of is not None for t in trials)
+
+
+def test_twins_of_a_running_candidate_wait_for_its_result(search: Search, shuffled: Callable[..., Shuffled]) -> None:
+    toy = Toy(failing=False)
+    trials = search(space=Single((6,), 3), executor=shuffled(toy), trials=5)
+    assert [job.number for job in toy.jobs] == [0]
+    assert [t.copy_of for t in sorted(trials, key=lambda t: t.number)] == [None, 0, 0, 0, 0]
+
+
+def test_twins_of_a_candidate_that_fails_try_for_themselves(search: Search, shuffled: Callable[..., Shuffled]) -> None:
+    class Third(Toy):
+        def __call__(self, job: Job) -> Outcome:
+            if len(self.jobs) < 2:
+                self.jobs.append(job)
+                raise MemoryError("the worker's fault")
+            return super().__call__(job)
+
+    toy = Third(failing=False)
+    trials = search(space=Single((6,), 3), executor=shuffled(toy), trials=5)
+    assert [job.number for job in toy.jobs] == [0, 1, 2]
+    assert [t.error for t in trials[:2]] == ["the worker's fault"] * 2
+    assert [t.copy_of for t in trials[2:]] == [None, 2, 2]
+
+
+@pytest.mark.parametrize("limit", [{"seconds": 100.0}, {"trials": 100}], ids=["by time", "by trials"])
+def test_a_space_with_one_network_ends(search: Search, monkeypatch: pytest.MonkeyPatch, limit: dict[str, Any]) -> None:
+    monkeypatch.setattr(study, "COPIES", 20)
+    toy = Toy(failing=False)
+    trials = search(space=Single((6,), 3), evaluator=toy, **limit)
+    assert len(toy.jobs) == 1
+    assert len(trials) == 1 + 20
+
+
+def test_an_exhausted_search_stays_so_when_it_is_resumed(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "COPIES", 5)
+    options: dict[str, Any] = {"space": Single((6,), 3), "evaluator": Toy(failing=False), "trials": 100}
+    whole = timeless(search(**options))
+    lines = search.lines
+    assert len(lines) == 6
+    for k in range(7):
+        search.keep(lines[:k])
+        assert timeless(search(**options)) == whole, f"resumed after {k} trials"
+
+
+class Slow(Toy):
+    def __call__(self, job: Job) -> Outcome:
+        time.sleep(0.05)
+        return super().__call__(job)
+
+
+def test_a_time_limit_stops_the_search_and_counts_all_sessions(search: Search) -> None:
+    first = len(search(evaluator=(slow := Slow(failing=False)), seconds=0.4))
+    assert 1 <= len(slow.jobs) <= 8
+    assert len(search(evaluator=Slow(failing=False), seconds=0.4)) == first
+    assert len(search(evaluator=Slow(failing=False), seconds=0.8)) > first
+
+
+def test_a_time_limit_does_not_wait_for_a_trial_that_hangs(search: Search) -> None:
+    class Hanging(Shuffled):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            future = super().submit(fn, *args)
+            if args[0].number == 0:
+                future.set_result(fn(self.evaluator, *args))
+            return future
+
+    began = time.monotonic()
+    trials = search(executor=Hanging(Toy(failing=False)), seconds=0.5)
+    assert [t.number for t in trials] == [0]
+    assert 0.5 <= time.monotonic() - began < 5
+
+
+def test_a_time_limit_still_waits_for_a_first_result(search: Search) -> None:
+    assert len(search(evaluator=Slow(failing=False), seconds=0.001)) == 1
+
+
+@pytest.mark.parametrize("slots", [2, 4])
+def test_the_order_of_results_never_changes_what_a_trial_is(
+    search: Search, tmp_path: Path, shuffled: Callable[..., Shuffled], slots: int
+) -> None:
+    wanted = timeless(search(evaluator=Toy(failing=False), trials=30))
+    orders = set()
+    for seed in range(4):
+        executor = shuffled(Toy(failing=False), slots=slots, seed=seed)
+        trials = Search(tmp_path / str(seed))(executor=executor, trials=30)
+        orders.add(tuple(t.number for t in trials))
+        assert executor.most == slots
+        for one, other in zip(wanted, timeless(trials), strict=True):
+            assert {**one, "copy_of": None, "metrics": None} == {**other, "copy_of": None, "metrics": None}
+    assert len(orders) == 4
+
+
+def test_a_parallel_search_that_was_cut_off_asks_again_for_the_numbers_that_are_missing(
+    search: Search, shuffled: Callable[..., Shuffled]
+) -> None:
+    search(executor=shuffled(slots=4, seed=3), trials=30)
+    lines = search.lines
+    search.keep(lines[:17])
+    before = {row["number"] for row in rows(search.path)}
+    assert before != set(range(17))
+    trials = search(executor=shuffled(slots=4, seed=8), trials=30)
+    assert sorted(t.number for t in trials) == list(range(30))
+    assert search.lines[:17] == lines[:17]
+
+
+def test_a_strategy_is_shown_what_is_running_or_waiting(search: Search, shuffled: Callable[..., Shuffled]) -> None:
+    shown: list[int] = []
+
+    class Looking(Strategy):
+        def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
+            shown.append(len(pending))
+            return self.space.sample(rng)
+
+        def tell(self, trial: Trial) -> None: ...
+
+    search(Looking(line()), executor=shuffled(slots=3), trials=6)
+    assert shown == [0, 1, 2, 2, 2, 2]
