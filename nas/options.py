@@ -13,7 +13,7 @@ import yaml
 
 from nas.budget import Budget, parse_size
 
-DEFAULT_TRIALS = 32
+DEFAULT_TRIALS = 24
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

@@ -18,7 +18,7 @@ class Evolution(Strategy):
     With probability `crossover` the child takes its decisions from two such parents before it is mutated.
     """
 
-    def __init__(self, space: SearchSpace, *, population: int = 16, sample: int = 8, crossover: float = 0.0) -> None:
+    def __init__(self, space: SearchSpace, *, population: int = 10, sample: int = 8, crossover: float = 0.0) -> None:
         super().__init__(space)
         if population < 1:
             raise ValueError(f"population must be at least 1, got {population}")

@@ -1,4 +1,4 @@
-"""The Python door: arrays in, a result out, with spaces, strategies and data of one's own; a seed is the whole search."""
+"""The Python door: arrays in, a result out; spaces, strategies and data of one's own; a seed is the whole search."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_where_nothing_was_found_the_result_says_so(blobs: Any, tmp_path: Path) 
     assert [bool(t.error) for t in result.trials] == [True] * 4
     with pytest.raises(ValueError, match=r"no trial in .*out has a result; see errors\.log there"):
         _ = result.best
-    with pytest.raises(ValueError, match="no trial in .*out has a result"):
+    with pytest.raises(ValueError, match=r"no trial in .*out has a result"):
         result.export(tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,22 @@ def test_a_trial_reads_as_it_was_written(search: Search) -> None:
     assert [t.to_json() for t in again] == [{**t.to_json(), "elapsed": round(t.elapsed, 3)} for t in written]
     assert [t.candidate for t in again] == [t.candidate for t in written]
     assert all(fails(t.candidate) == (t.error is not None) for t in again)
+
+
+def test_an_interrupt_while_a_trial_is_written_leaves_memory_and_disk_alike(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = search(trials=2)
+    log = TrialLog(search.path, line())
+
+    def interrupted(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        log.append(replace(trials[0], number=2))
+    log.close()
+    assert [t.number for t in log.trials] == [t.number for t in read(search.path)]
 
 
 def test_the_time_of_all_sessions_is_added_up(search: Search) -> None:

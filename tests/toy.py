@@ -62,7 +62,7 @@ class Diverging(Line):
     """No training of it comes to an end."""
 
     def recipe(self, choose: Choose) -> Recipe:
-        return Recipe("sgd", 1e30, schedule="constant")
+        return Recipe("sgd", float("inf"), schedule="constant")
 
 
 class Ring(Source):

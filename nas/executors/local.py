@@ -32,6 +32,7 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),  # glibc else maps and faults in every large gradient anew: half the speed
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
 }
+_STARTING = threading.RLock()  # a start changes the environment and hides the main module for a moment
 
 
 class Local(Workers):
@@ -45,7 +46,7 @@ class Local(Workers):
         self._jobs: queue.SimpleQueue[tuple[Future[Any], bytes] | None] = queue.SimpleQueue()
         self._processes: dict[int, Any] = {}
         self._closed = self._killed = False
-        self._starting = threading.Lock()
+        self._failure = "the executor was shut down"
         self.slots = len(devices)
         self._servers = [
             threading.Thread(target=self._serve, args=(slot, device), daemon=True)
@@ -72,7 +73,7 @@ class Local(Workers):
         for _ in self._servers:
             self._jobs.put(None)
         if cancel_futures:
-            with self._starting:
+            with _STARTING:
                 self._killed = True
                 for process in self._processes.values():
                     process.kill()
@@ -92,7 +93,7 @@ class Local(Workers):
             if worker is None or not worker[0].is_alive():
                 worker = self._start(slot, device)
             if worker is None:
-                future.set_exception(JobFailed("the executor was shut down"))
+                future.set_exception(JobFailed(self._failure))
                 continue
             try:
                 worker[1].send_bytes(job)
@@ -111,7 +112,7 @@ class Local(Workers):
             worker[0].join()
 
     def _start(self, slot: int, device: str) -> tuple[Any, Connection] | None:
-        with self._starting:
+        with _STARTING:
             if self._killed:
                 return None
             here, there = multiprocessing.Pipe()
@@ -119,9 +120,14 @@ class Local(Workers):
             context: Any = multiprocessing.get_context("forkserver" if "forkserver" in _methods() else "spawn")
             process = context.Process(target=_work, args=arguments, daemon=True, name=f"nas-worker-{slot}")
             warm(self._threads)
-            with _without_main(), _environment(OMP_NUM_THREADS=str(self._threads), **ENVIRONMENT):
-                process.start()
-            there.close()
+            try:
+                with _without_main(), _environment(OMP_NUM_THREADS=str(self._threads), **ENVIRONMENT):
+                    process.start()
+            except Exception as error:  # an evaluator that cannot be pickled, no memory for a process
+                self._failure = f"no worker could be started: {error}"
+                return None
+            finally:
+                there.close()
             self._processes[slot] = process
             return process, here
 
@@ -130,7 +136,7 @@ def warm(threads: int = 1) -> None:
     """Start the fork server, which imports torch while the caller goes on."""
     if "forkserver" in _methods():
         multiprocessing.set_forkserver_preload(PRELOAD)
-        with _without_main(), _environment(OMP_NUM_THREADS=str(threads), **ENVIRONMENT):
+        with _STARTING, _without_main(), _environment(OMP_NUM_THREADS=str(threads), **ENVIRONMENT):
             multiprocessing.forkserver.ensure_running()
 
 
