@@ -5,16 +5,13 @@ from __future__ import annotations
 import csv
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from rich.console import Console
-from toy import alive, command, environment, rows
+from toy import ROOT, command, environment, rows
 
 from nas.cli import main
 from nas.options import Options, read_yaml
@@ -159,58 +156,31 @@ def test_a_path_with_brackets_is_printed_as_it_is(tmp_path: Path, capsys: pytest
     assert "[bold]run" in capsys.readouterr().out
 
 
+def test_a_search_interrupted_before_its_first_result_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = Result(tmp_path, [], [], None, interrupted=True)
+    print_result(result, Options.of({"budget": "5K"}), Console(width=500), quiet=False)
+    out = capsys.readouterr().out
+    assert "nterrupted" in out
+    assert "failed" not in out
+
+
+def test_a_module_beside_the_user_is_found_by_the_console_script_too(tmp_path: Path) -> None:
+    """`nas-search` is a script elsewhere, so the working directory is not where Python looks by itself."""
+    script, mine = tmp_path / "bin" / "nas-search", tmp_path / "mine"
+    script.parent.mkdir()
+    mine.mkdir()
+    script.write_text("from nas.cli import main\nraise SystemExit(main())\n")
+    (mine / "beside.py").write_text((ROOT / "tests" / "toy.py").read_text())
+    arguments = [sys.executable, str(script), "--space", "beside:Line", "--budget", "9"]
+    environment_ = {**environment(), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(arguments, env=environment_, cwd=mine, capture_output=True, text=True, check=False)
+    assert done.stderr.startswith("error: the smallest network of space beside"), done.stderr
+
+
 def test_the_module_of_the_command_line_does_not_hide_the_function() -> None:
     """`nas.search` is both a function and the module of `python -m nas.search`."""
     code = "import nas, importlib; importlib.import_module('nas.search'); assert callable(nas.search), nas.search"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture
-def search(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts a search of 40 trials in a process group of its own."""
-    processes: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        started = subprocess.Popen(
-            command(*arguments), env=environment(), cwd=tmp_path, start_new_session=True, **pipes
-        )
-        processes.append(started)
-        return started
-
-    yield start
-    for process in processes:
-        if alive(process.pid):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_an_interrupted_search_keeps_everything_and_goes_on(
-    search: Callable[..., subprocess.Popen[str]], tmp_path: Path, here: Path, name: str
-) -> None:
-    arguments = ("--budget", "50K", "--trials", "30", "--epochs", "2", "--device", "cpu", "--no-baseline")
-    process = search(*arguments, "--workers", "2", "--out", "out")
-    log = tmp_path / "out" / "trials.jsonl"
-    limit = time.monotonic() + LIMIT
-    while not log.exists() or log.read_bytes().count(b"\n") < 3:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < limit
-        time.sleep(0.02)
-    if name == "SIGINT":
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
-    else:
-        process.terminate()
-    out, err = process.communicate(timeout=LIMIT)
-    assert process.returncode == 130, err
-    assert "Interrupted; the same command continues." in out
-    assert "Traceback" not in err
-    lines = log.read_bytes().splitlines(keepends=True)
-    assert 3 <= len(lines) < 30
-    with (tmp_path / "out" / "trials.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == len(lines)
-    assert (tmp_path / "out" / "best" / "model.py").exists()
-    assert main([*arguments, "--workers", "0", "--out", "out", "-q"]) == 0
-    assert log.read_bytes().splitlines(keepends=True)[: len(lines)] == lines
-    assert sorted(row["number"] for row in rows(log)) == list(range(30))

@@ -121,6 +121,7 @@ FILES: dict[str, list[str]] = {  # a file for --config, what the line must show
     "budget: 50K\ndata: 5": ["data", "int"],
     "budget: 50K\ndata: [1, 2]": ["samples must be numbers"],
     "budget: 50K\nout: 5": ["out", "5"],
+    "budget: 50K\nout: ''": ["out", "''"],
     "budget: 50K\nout: [runs]": ["out", "['runs']"],
     "- budget": ["options.yaml", "list"],
     "": ["options.yaml", "NoneType"],

@@ -43,11 +43,11 @@ class Run:
     def killed(self, rng: random.Random) -> list[bytes]:
         """Start, kill at a random moment; the lines that were whole by then."""
         process, before = self.start(), len(self.lines)
-        wanted = before + rng.choice((0, 1, 1, 2, 3))  # trials that it is left time for
+        wanted = before + rng.choice((0, 0, 1, 1, 2))  # trials that it is left time for
         limit = time.monotonic() + LIMIT
         while len(self.lines) < wanted and process.poll() is None and time.monotonic() < limit:
             time.sleep(0.005)
-        time.sleep(rng.uniform(0.0, 3.0 if wanted == before else 0.3))
+        time.sleep(rng.uniform(0.0, 3.0 if wanted == before else 0.15))
         process.send_signal(signal.SIGKILL)
         process.wait(LIMIT)
         return self.lines
@@ -76,7 +76,7 @@ def check(tmp_path: Path, capsys: pytest.CaptureFixture[str], *, trials: int, ki
 
 
 def test_a_search_killed_twice_is_the_uninterrupted_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    check(tmp_path, capsys, trials=8, kills=2, seed=7)
+    check(tmp_path, capsys, trials=8, kills=2, seed=0)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.architecture import Architecture, Sketch
@@ -78,6 +78,7 @@ def offered(candidate: Candidate) -> list[tuple[Way, str, tuple[Scalar, ...]]]:
     return [(path[:n], fork.name, fork.options) for n, fork in enumerate(forks)]
 
 
+@settings(max_examples=30)
 @given(st.integers(43, 3300), st.sampled_from([None, 0.3, 0.5, 0.7]), st.lists(st.integers(0, 9), min_size=1))
 def test_no_answerer_leaves_the_budget_or_is_left_without_an_option(
     cells: type[SearchSpace], most: int, fill: float | None, answers: list[int]
@@ -133,7 +134,7 @@ def test_without_a_fill_less_than_one_option_in_a_hundred_is_missed(
         size = dict.fromkeys(feasible, 0)
         for path in feasible - {()}:
             size[path[:-1]] += 1
-        for _ in range(20):
+        for _ in range(10):
             for before, _, options in offered(random_draw(space, random_)):
                 missed, total = missed + size[before] - len(options), total + size[before]
     print(f"{missed} of {total} options missed")

@@ -59,7 +59,7 @@ def mlp() -> SearchSpace:
     return MLP((8,), 3, Budget(3000), max_depth=4, min_width=4, max_width=64)
 
 
-@pytest.fixture(params=["counted", "looked-ahead"])
+@pytest.fixture(scope="module", params=["counted", "looked-ahead"])
 def space(request: pytest.FixtureRequest, cells: type[SearchSpace]) -> SearchSpace:
     return mlp() if request.param == "counted" else cells((6,), 3, Budget(900, 0.3))
 
