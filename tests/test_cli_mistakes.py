@@ -63,7 +63,7 @@ MISTAKES: list[tuple[str, list[str]]] = [  # arguments, what the line must show
     ("--budget 50K --space nas.space:Nothing", ["'nas.space:Nothing'", "Nothing"]),
     ("--budget 50K --space nas.ops:OPS", ["'nas.ops:OPS'", "SearchSpace"]),
     ("--budget 50K --strategy evolutoin", ["'evolutoin'", "did you mean 'evolution'?"]),
-    ("--budget 50K --strategy evolution:sample=30", ["sample must be in 1..population (16), got 30"]),
+    ("--budget 50K --strategy evolution:population=5,sample=30", ["sample must be in 1..population (5), got 30"]),
     ("--budget 50K --strategy random:population=5", ["'population'"]),
     ("--budget 50K --data digit", ["'digit'", "did you mean 'digits'?"]),
     ("--budget 50K --data npz:nowhere.npz", ["'nowhere.npz'"]),

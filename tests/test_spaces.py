@@ -23,9 +23,10 @@ from search_spaces.mlp import MLP, PROFILES, TAPERS
 
 SPACES = plugins.names("search_spaces")
 BUDGETS = (Budget(50_000), Budget(1_000_000), Budget(20_000_000))
-LIMITS = (None, *BUDGETS, *(Budget(budget.most, 0.9) for budget in BUDGETS))
+LIMITS = (None, *(Budget(budget.most, fill) for budget in BUDGETS for fill in (None, 0.9)))
 INPUTS = ((64,), (1, 28, 28), (868,))
-CASES = [*product(SPACES, INPUTS, LIMITS)]
+# one budget after another, since a space may keep what it counted for one
+CASES = [(name, inputs, budget) for name, budget, inputs in product(SPACES, LIMITS, INPUTS)]
 DRAWS = 12  # of each kind
 
 

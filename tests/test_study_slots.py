@@ -92,7 +92,7 @@ class Slow(Toy):
 def test_a_time_limit_stops_the_search_and_counts_all_sessions(search: Search) -> None:
     first = len(search(evaluator=(slow := Slow(failing=False)), seconds=0.4))
     assert 1 <= len(slow.jobs) <= 8
-    assert len(search(evaluator=Slow(failing=False), seconds=0.4)) == first
+    assert first <= len(search(evaluator=Slow(failing=False), seconds=0.4)) <= first + 1  # the clock of a trial's end
     assert len(search(evaluator=Slow(failing=False), seconds=0.8)) > first
 
 
