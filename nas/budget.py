@@ -54,7 +54,9 @@ def parse_size(text: str | int | float) -> int:
     """`'20M'`, `'2.5e6'`, `'800K'`, `'20_000_000'` or a number -> the number of parameters."""
     match = re.fullmatch(r"(\d[\d_]*\.?\d*(?:e\+?\d{1,2})?|\.\d+)\s*([KMGB]?)", str(text).strip(), re.IGNORECASE)
     number = Decimal(match[1].replace("_", "")) * _UNITS[match[2].upper()] if match else Decimal(0)
-    if not 1 <= number <= 10**15 or number != int(number):
+    if number > 10**15:
+        raise ValueError(f"a parameter budget is at most 1e15, got {text!r}")
+    if number < 1 or number != int(number):
         raise ValueError(f"a parameter budget is a whole number such as 20M, 2.5e6, 800K or 20_000_000, got {text!r}")
     return int(number)
 

@@ -73,6 +73,8 @@ def main(arguments: list[str] | None = None) -> int:
         message = error.format_message()
     except ValueError as error:
         message = str(error)
+    except OSError as error:  # a full disk, a folder that may not be written; finished trials are in the log
+        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     except (KeyboardInterrupt, click.Abort):
         print("interrupted before the search began", file=sys.stderr)
         return 130

@@ -48,7 +48,7 @@ class Dataset:
         axes = (0, *range(2, self.train.x.ndim)) if self.train.x.ndim > 2 else (0,)
         mean = self.train.x.mean(axis=axes, dtype=np.float64, keepdims=True)[0]
         std = self.train.x.std(axis=axes, dtype=np.float64, keepdims=True)[0]
-        return mean.astype(np.float32), np.where(std > 1e-8, std, 1.0).astype(np.float32)
+        return mean.astype(np.float32), np.where(std > 1e-7 * np.abs(mean), std, 1.0).astype(np.float32)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -83,7 +83,13 @@ class Arrays(Source):
         super().__init__(name)
         try:
             self.x, self.y = np.asarray(x), np.asarray(y)
-        except ValueError as error:  # NumPy's word for rows of different lengths
+            if self.y.dtype == object and all(isinstance(label, str) for label in self.y.flat):
+                self.y = self.y.astype(str)
+        except (
+            ValueError,
+            TypeError,
+            RuntimeError,
+        ) as error:  # rows of different lengths, a tensor that wants .detach()
             raise ValueError(f"{name}: samples and labels must be arrays: {error}") from None
         check_part(self.x, self.y, name)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from nas.dataset import Dataset
 from nas.space import Candidate
@@ -94,10 +94,15 @@ class Training:
         return evaluate(network.to(self._device), Resident.of(self.dataset.test, self.dataset, self._device))[0]
 
 
-def save_weights(state: dict[str, object], path: Path) -> None:
-    """Write safetensors at once or not at all."""
+def save_weights(state: dict[str, Any], path: Path) -> None:
+    """Write safetensors at once or not at all. Raises `OSError`: the disk's failure, not the network's."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     partial = path.with_suffix(".partial")
-    save_file({name: tensor.cpu().contiguous() for name, tensor in state.items()}, partial)  # type: ignore[attr-defined]  # tensors; torch is not imported here
-    partial.replace(path)
+    try:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in state.items()}, partial)
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(f"the weights cannot be written to {path}: {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from abc import abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -11,11 +12,19 @@ T = TypeVar("T")
 
 
 class JobFailed(RuntimeError):
-    """A job raised, or its worker died; `trace` is the worker's traceback, '' where it had no time for one."""
+    """A job raised, or its worker died; `trace` is the worker's traceback, '' where it had no time for one.
 
-    def __init__(self, message: str, trace: str = "") -> None:
+    `storage`: it was an `OSError`, a full disk for example, which says nothing of the candidate.
+    """
+
+    def __init__(self, message: str, trace: str = "", storage: bool = False) -> None:
         super().__init__(message)
-        self.trace = trace
+        self.trace, self.storage = trace, storage
+
+    @classmethod
+    def of(cls, error: Exception) -> JobFailed:
+        """The failure of the exception that is being handled."""
+        return cls(f"{type(error).__name__}: {error}", traceback.format_exc(), isinstance(error, OSError))
 
 
 class Workers(Executor):

@@ -78,6 +78,8 @@ def predict(samples):
     x = torch.as_tensor(np.asarray(samples), dtype=torch.float32)
     if list(x.shape[1:]) != CONFIG["input_shape"]:
         raise ValueError(f"samples must have shape (n, {shape}), got {{tuple(x.shape)}}")
+    if not torch.isfinite(x).all():
+        raise ValueError("samples must be finite numbers; some are NaN or infinite")
     with torch.inference_mode():
         scores = load()((x - MEAN) / STD)
     return [CONFIG["classes"][i] for i in scores.argmax(1).tolist()]
@@ -86,7 +88,11 @@ def predict(samples):
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python predict.py samples.npy")
-    print("\\n".join(predict(np.load(sys.argv[1]))))
+    try:
+        for name in predict(np.load(sys.argv[1])):
+            print(name)
+    except (OSError, TypeError, ValueError) as error:
+        sys.exit(f"error: {{error}}")
 '''
 
 
@@ -155,7 +161,7 @@ def model_source(trial: Trial, title: str, facts: list[str]) -> str:
 
 
 def export(trial: Trial, weights: Path, dataset: Dataset, folder: Path, budget: int, test: float | None) -> None:
-    """Write model.py, weights.safetensors, config.json and predict.py into `folder`, whole or not at all."""
+    """Write model.py, weights.safetensors, config.json and predict.py into `folder`, each whole or not at all."""
     accuracy = f"validation accuracy {trial.value:.4f}" + ("" if test is None else f", test accuracy {test:.4f}")
     facts = [
         f"Data: {dataset.name} ({len(dataset.train):,} training samples, {len(dataset.classes)} classes).",
@@ -184,5 +190,7 @@ def export(trial: Trial, weights: Path, dataset: Dataset, folder: Path, budget: 
     sample = ", ".join(map(str, dataset.input_shape))
     (partial / "predict.py").write_text(PREDICT.format(shape=sample), encoding="utf-8")
     shutil.copyfile(weights, partial / "weights.safetensors")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)
+    folder.mkdir(exist_ok=True)
+    for name in ("weights.safetensors", "config.json", "predict.py", "model.py"):  # whatever else lies there stays
+        (partial / name).replace(folder / name)
+    partial.rmdir()

@@ -118,6 +118,12 @@ def _share(key: str, value: Any) -> float:
     return number
 
 
+def _path(key: str, value: Any) -> Path:
+    if not isinstance(value, str | Path) or "\0" in str(value):
+        raise ValueError(f"{key} must be the path of a folder, got {value!r}")
+    return Path(value)
+
+
 def _switch(key: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{key} must be true or false, got {value!r}")
@@ -125,15 +131,15 @@ def _switch(key: str, value: Any) -> bool:
 
 
 def _workers(key: str, value: Any) -> int | str:
-    return "auto" if value == "auto" else _integer(0)("workers must be 'auto' or a number; it", value)
+    return "auto" if value == "auto" else _integer(0)(f"{key}, where not auto,", value)
 
 
 def _device(key: str, value: Any) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
-        close = difflib.get_close_matches(str(value), ("auto", "cpu", "cuda"), n=1, cutoff=0.3)
-        raise ValueError(
-            f"device must be auto, cpu or cuda, got {value!r}" + (f"; did you mean {close[0]!r}?" if close else "")
-        )
+        likely = "cuda" if "gpu" in str(value).lower() else str(value).lower()
+        close = difflib.get_close_matches(likely, ("auto", "cpu", "cuda"), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"{key} must be auto, cpu or cuda, got {value!r}{hint}")
     return str(value)
 
 
@@ -148,5 +154,5 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "workers": _workers,
     "device": _device,
     "baseline": _switch,
-    "out": lambda key, value: Path(value),
+    "out": _path,
 }

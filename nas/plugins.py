@@ -25,14 +25,16 @@ def find(folder: str, name: str, kind: type) -> type[Any]:
     """The subclass of `kind` that `name` means. Raises `ValueError` with the nearest name."""
     if ":" in name:
         module_name, _, class_name = name.partition(":")
+        if module_name in names(folder):
+            raise ValueError(f"{_noun(folder)} {module_name}: an option is written key=value, got {class_name!r}")
         try:
-            return _checked(getattr(importlib.import_module(module_name), class_name), kind, name)
+            return checked(getattr(importlib.import_module(module_name), class_name), kind, name)
         except (ImportError, AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"{name!r} cannot be imported: {error}") from None
     if name not in names(folder):
         raise ValueError(f"there is no {_noun(folder)} {name!r}; {nearest(name, names(folder))}")
     for point in entry_points(group=f"nas.{folder}", name=name):
-        return _checked(point.load(), kind, name)
+        return checked(point.load(), kind, name)
     module = importlib.import_module(f"{folder}.{name}")
     classes = [c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__]
     for cls in classes:
@@ -100,7 +102,11 @@ def _noun(folder: str) -> str:
     return {"strategies": "strategy", "search_spaces": "space", "nas.data": "kind of data"}[folder]
 
 
-def _checked(found: Any, kind: type, name: str) -> type[Any]:
+def checked(found: Any, kind: type, name: str) -> type[Any]:
     if not (inspect.isclass(found) and issubclass(found, kind)):
         raise ValueError(f"{name!r} is not a subclass of {kind.__module__}.{kind.__name__}")
+    if inspect.isabstract(found):
+        raise ValueError(
+            f"{name!r} is abstract; give a class that defines its abstract methods"
+        )
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from nas import plugins
 from nas.dataset import Arrays, Dataset, Source
 from nas.devices import slots
 from nas.evaluate import Job, Training, evaluate
-from nas.executor import Workers
+from nas.executor import JobFailed, Workers
 from nas.executors.inline import Inline
 from nas.executors.local import Local, warm
 from nas.export import export
@@ -163,8 +164,9 @@ class _Run:
         if not (result.interrupted and weights.exists()):
             executor = self._executor(self.devices[:1])
             try:
-                if not weights.exists():  # deleted by hand: the same seed trains the same network
-                    executor.submit(evaluate, Job(best.number, best.candidate, best.seed, weights)).result()
+                test = executor.submit(Training.test, best.candidate, weights).result()
+            except JobFailed:  # weights deleted or damaged by hand: the same seed trains the same network
+                executor.submit(evaluate, Job(best.number, best.candidate, best.seed, weights)).result()
                 test = executor.submit(Training.test, best.candidate, weights).result()
             finally:
                 executor.shutdown(cancel_futures=True)
@@ -179,7 +181,7 @@ def _source(data: Any) -> Source:
         return Arrays(*data)
     if isinstance(data, str):
         kind, _, rest = data.partition(":")
-        path, *items = rest.split(",")
+        path, *items = re.split(r",(?=\w+=)", rest)  # a path may hold commas
         options = dict(item.partition("=")[::2] for item in items)
         cls = plugins.find("nas.data", kind, Source)
         plugins.check_options(cls, options, f"data kind {kind}")
@@ -188,8 +190,8 @@ def _source(data: Any) -> Source:
 
 
 def _plugin(folder: str, spec: Any, kind: type, *args: Any) -> Any:
-    if inspect.isclass(spec) and issubclass(spec, kind):
-        return spec(*args)
+    if inspect.isclass(spec):
+        return plugins.checked(spec, kind, spec.__name__)(*args)
     if isinstance(spec, str):
         return plugins.make(folder, spec, kind, *args)
     raise ValueError(f"{folder}: give a name or a subclass of {kind.__name__}, got {spec!r}")

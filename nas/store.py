@@ -27,7 +27,7 @@ class KeepBestWeights(Monitor):
     def started(self, history: Sequence[Trial]) -> None:
         self._best = next(iter(best_first(history)), None)
         keep = self._weights_of(self._best.number) if self._best else None
-        for file in self._weights_of(0).parent.iterdir():  # what crashes have left
+        for file in self._weights_of(0).parent.glob("trial-*"):  # what crashes have left
             if file != keep:
                 file.unlink()
 
@@ -70,10 +70,14 @@ def _trials(path: Path, space: SearchSpace) -> list[Trial]:
         with path.open("rb+") as file:
             file.truncate(len(whole) + len(newline))
             os.fsync(file.fileno())
-    trials = []
+    trials: list[Trial] = []
+    seen: set[int] = set()
     for number, line in enumerate(whole.split(b"\n") if newline else [], 1):
         try:
             trials.append(Trial.from_json(json.loads(line), space))
+            if trials[-1].number in seen:
+                raise ValueError(f"trial {trials[-1].number} stands there twice")
+            seen.add(trials[-1].number)
         except (ValueError, TypeError, KeyError) as error:
             advice = "restore the file or begin with another --out"
             raise ValueError(f"{path}, line {number} is damaged ({error}); {advice}") from None
@@ -109,14 +113,17 @@ class RunDirectory:
     def _check(self, identity: Mapping[str, Any]) -> None:
         config = self.path / "config.yaml"
         if not config.exists():
-            if (self.path / "trials.jsonl").exists():
-                raise ValueError(f"{self.path} has trials but no config.yaml; give another --out")
+            foreign = sorted(entry.name for entry in self.path.iterdir() if entry.name != ".lock")
+            if foreign:
+                raise ValueError(f"{self.path} holds other files ({foreign[0]}, ...) and no search; give another --out")
             return
         try:
             there = dict(yaml.safe_load(config.read_text(encoding="utf-8"))["identity"])
         except (OSError, yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, ValueError):
-            raise ValueError(f"{config} is damaged; restore the file or give another --out") from None
+            raise ValueError(f"{config} is damaged, or no search's; restore the file or give another --out") from None
         differing = [key for key in identity if there.get(key) != identity[key]]
+        if len(differing) > 1 and "fingerprint" in differing:
+            differing.remove("fingerprint")  # it follows from the data and the seed
         if differing:
             shown = "; ".join(f"{key} is {there.get(key)!r} there and {identity[key]!r} now" for key in differing)
             raise ValueError(f"{self.path} holds another search ({shown}); give another --out, or the same options")

@@ -57,7 +57,7 @@ class Study:
         self._notify("started", self.log.trials)
         try:
             self._loop()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt:  # what had finished is not lost
             for future in [future for future in self._running if future.done()]:
                 self._tell(self._running.pop(future), future)
             raise
@@ -137,6 +137,8 @@ class Study:
             original = result.number if result.copy_of is None else result.copy_of
             trial = replace(trial, values=result.values, metrics=metrics, curve=curve, copy_of=original)
         elif error := result.exception():
+            if getattr(error, "storage", False):
+                raise OSError(str(error))
             trial, trace = replace(trial, error=str(error) or type(error).__name__), getattr(error, "trace", "")
         else:
             outcome = result.result()

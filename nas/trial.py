@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,8 +55,8 @@ class Trial:
 
     @classmethod
     def from_json(cls, data: dict[str, Any], space: SearchSpace) -> Trial:
-        """The trial again, its candidate replayed in `space`."""
-        return cls(
+        """The trial again, its candidate replayed in `space`. Raises `ValueError` where a field cannot be right."""
+        trial = cls(
             number=data["number"],
             candidate=space.replay(data["choices"], data["fidelity"]),
             seed=data["seed"],
@@ -66,6 +67,19 @@ class Trial:
             copy_of=data["copy_of"],
             elapsed=data["elapsed"],
         )
+        numbers = (
+            *trial.values,
+            trial.elapsed,
+            *trial.metrics.values(),
+            *(v for row in trial.curve for v in row.values()),
+        )
+        if not all(isinstance(v, int | float) and math.isfinite(v) for v in numbers):
+            raise ValueError("a value is not a finite number")
+        if not isinstance(trial.number, int) or trial.number < 0 or len(trial.values) != (trial.error is None):
+            raise ValueError(f"number {trial.number!r} with values {trial.values} and error {trial.error!r}")
+        if data["params"] != trial.params:
+            raise ValueError(f"{data['params']!r} parameters recorded, {trial.params:,} in the network of its choices")
+        return trial
 
 
 def best_first(trials: Iterable[Trial]) -> list[Trial]:

@@ -27,6 +27,7 @@ SHALLOWEST = {"free": 1, "cylinder": 1, "pyramid": 2, "inverse-pyramid": 2, "dia
 NORMS = {"none": 1, "batchnorm": 2, "layernorm": 3}  # parameters a unit: bias, scale and shift, or all three
 TAPERS = (0.125, 0.25, 0.5, 0.75)  # the narrowest layer as a share of the widest
 DROPOUTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+DEEPEST = 64  # layers; the table of counts grows with them
 SOLVED_FILL = 0.9  # the least share of the budget that solved widths use, where no other fill is asked for
 
 Widths = npt.NDArray[np.int64]
@@ -49,8 +50,8 @@ class MLP(SearchSpace):
         max_width: int = 4096,
     ) -> None:
         super().__init__(input_shape, classes, budget)
-        if max_depth < 1:
-            raise ValueError(f"max_depth must be at least 1, got {max_depth}")
+        if not 1 <= max_depth <= DEEPEST:
+            raise ValueError(f"max_depth must be in 1..{DEEPEST}, got {max_depth}")
         if not 1 <= min_width <= max_width:
             raise ValueError(f"min_width must be in 1..max_width ({max_width}), got {min_width}")
         self.max_depth, self.min_width, self.max_width = max_depth, min_width, max_width

@@ -43,7 +43,7 @@ class Reinforce(Strategy):
     ) -> None:
         super().__init__(space)
         for name, value, least in (("batch", batch, 1), ("hidden", hidden, 1), ("lr", lr, 0), ("clip", clip, 0)):
-            if value < least or value == 0:
+            if not (value >= least and value > 0):
                 raise ValueError(f"{name} must be {f'at least {least}' if least else 'above 0'}, got {value}")
         if not 0 <= decay < 1:
             raise ValueError(f"decay must be in 0..1, below 1, got {decay}")

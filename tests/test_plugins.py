@@ -100,7 +100,7 @@ def test_options_reach_the_plug_in() -> None:
         ("evolution:crossover=true", "crossover must be like its default 0.0, got True"),
         ("evolution:population=", "population must be like its default 10, got ''"),
         ("evolution:population=20,sample", "key=value, got 'sample'"),
-        ("evolution:population", "'evolution:population' cannot be imported"),
+        ("evolution:population", "key=value, got 'population'"),
         ("evolution:population=[1", "[1"),
         ("evolution:space=3", "no option 'space'"),
         ("no.such.module:Class", "'no.such.module:Class' cannot be imported"),

@@ -9,6 +9,11 @@ from nas.ops import Shape
 class Digits(Source):
     """The data that is already there."""
 
+    def __init__(self, path: str = "") -> None:
+        super().__init__(path)
+        if path:
+            raise ValueError(f"the digits take no path, got {path!r}")
+
     def task(self) -> tuple[Shape, int]:
         return (1, 8, 8), 10
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -27,5 +26,5 @@ class Inline(Workers):
                 self._prepared = True
             future.set_result(fn(self._evaluator, *args, **kwargs))
         except Exception as error:
-            future.set_exception(JobFailed(f"{type(error).__name__}: {error}", traceback.format_exc()))
+            future.set_exception(JobFailed.of(error))
         return future

@@ -14,7 +14,6 @@ import queue
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -161,7 +160,8 @@ def _work(connection: Connection, evaluator: Evaluator, device: str, threads: in
             fn, args, kwargs = pickle.loads(job)  # noqa: S301  # from our own coordinator
             reply = ForkingPickler.dumps((True, fn(evaluator, *args, **kwargs)))
         except Exception as error:
-            reply = ForkingPickler.dumps((False, (f"{type(error).__name__}: {error}", traceback.format_exc())))
+            failure = JobFailed.of(error)
+            reply = ForkingPickler.dumps((False, (str(failure), failure.trace, failure.storage)))
         try:
             connection.send_bytes(reply)
         except OSError:
