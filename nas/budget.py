@@ -55,7 +55,7 @@ def parse_size(text: str | int | float) -> int:
     match = re.fullmatch(r"(\d[\d_]*\.?\d*(?:e\+?\d{1,2})?|\.\d+)\s*([KMGB]?)", str(text).strip(), re.IGNORECASE)
     number = Decimal(match[1].replace("_", "")) * _UNITS[match[2].upper()] if match else Decimal(0)
     if number > 10**15:
-        raise ValueError(f"a parameter budget is at most 1e15, got {text!r}")
+        raise ValueError(f"a parameter budget is at most 1e15, such as 20M; got {text!r}")
     if number < 1 or number != int(number):
         raise ValueError(f"a parameter budget is a whole number such as 20M, 2.5e6, 800K or 20_000_000, got {text!r}")
     return int(number)

@@ -67,6 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 (every trial failed), 2 (a user's mistake), 130 (Ctrl-C)."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are the workers'; a controller's LSTM needs one
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is saved like Ctrl-C
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # the console script too finds the user's own modules
     try:
         return int(search.main(args=arguments, prog_name="python -m nas.search", standalone_mode=False) or 0)
     except click.ClickException as error:

@@ -63,7 +63,8 @@ def _estimate(options: Options, problem: Problem, drawn: list[Candidate]) -> str
         return f"{format_time(seconds or 0)} as asked; a trial takes up to {format_time(trial)}"
     total = trials * trial / len(devices) * (2 if options.wants_baseline else 1)
     limit = f", stopped at {format_time(seconds)}" if seconds else ""
-    return f"at most about {format_time(total)} for {trials} trials and the baseline on {len(devices)} workers{limit}"
+    work = f"{trials} trials" + (" and the baseline" if options.wants_baseline else "")
+    return f"at most about {format_time(total)} for {work} on {len(devices)} workers{limit}"
 
 
 def format_time(seconds: float) -> str:

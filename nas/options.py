@@ -119,7 +119,7 @@ def _share(key: str, value: Any) -> float:
 
 
 def _path(key: str, value: Any) -> Path:
-    if not isinstance(value, str | Path) or "\0" in str(value):
+    if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
         raise ValueError(f"{key} must be the path of a folder, got {value!r}")
     return Path(value)
 

@@ -15,10 +15,10 @@ from typing import Any
 
 
 def names(folder: str) -> list[str]:
-    """The names found in `folder` (a package such as `strategies`) and among its entry points `nas.<folder>`."""
+    """The names found in `folder` (a package such as `strategies`) and among its entry points."""
     package = importlib.import_module(folder)
     files = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
-    return sorted(files | {point.name for point in entry_points(group=f"nas.{folder}")})
+    return sorted(files | {point.name for point in entry_points(group=_group(folder))})
 
 
 def find(folder: str, name: str, kind: type) -> type[Any]:
@@ -33,7 +33,7 @@ def find(folder: str, name: str, kind: type) -> type[Any]:
             raise ValueError(f"{name!r} cannot be imported: {error}") from None
     if name not in names(folder):
         raise ValueError(f"there is no {_noun(folder)} {name!r}; {nearest(name, names(folder))}")
-    for point in entry_points(group=f"nas.{folder}", name=name):
+    for point in entry_points(group=_group(folder), name=name):
         return checked(point.load(), kind, name)
     module = importlib.import_module(f"{folder}.{name}")
     classes = [c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__]
@@ -98,6 +98,11 @@ def _value(text: str) -> bool | int | float | str:
     return text
 
 
+def _group(folder: str) -> str:
+    """The entry points of a folder: nas.strategies, nas.search_spaces, nas.data."""
+    return f"nas.{folder.removeprefix('nas.')}"
+
+
 def _noun(folder: str) -> str:
     return {"strategies": "strategy", "search_spaces": "space", "nas.data": "kind of data"}[folder]
 
@@ -106,7 +111,5 @@ def checked(found: Any, kind: type, name: str) -> type[Any]:
     if not (inspect.isclass(found) and issubclass(found, kind)):
         raise ValueError(f"{name!r} is not a subclass of {kind.__module__}.{kind.__name__}")
     if inspect.isabstract(found):
-        raise ValueError(
-            f"{name!r} is abstract; give a class that defines its abstract methods"
-        )
+        raise ValueError(f"{name!r} is abstract; give a class that defines its abstract methods")
     return found

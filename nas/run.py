@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import re
 import shutil
@@ -50,6 +51,7 @@ class Result:
 
     def export(self, path: str | Path) -> Path:
         """Copy the best network's folder (model.py, weights, config.json, predict.py) to `path`."""
+        _ = self.best  # there may be none
         return Path(shutil.copytree(self.path / "best", path, dirs_exist_ok=True))
 
 
@@ -181,6 +183,9 @@ def _source(data: Any) -> Source:
         return Arrays(*data)
     if isinstance(data, str):
         kind, _, rest = data.partition(":")
+        if kind not in plugins.names("nas.data") and importlib.util.find_spec(kind.partition(".")[0] or "?"):
+            name, _, rest = rest.partition(":")  # package.module:Class[:PATH]
+            kind = f"{kind}:{name}"
         path, *items = re.split(r",(?=\w+=)", rest)  # a path may hold commas
         options = dict(item.partition("=")[::2] for item in items)
         cls = plugins.find("nas.data", kind, Source)

@@ -27,8 +27,8 @@ class KeepBestWeights(Monitor):
     def started(self, history: Sequence[Trial]) -> None:
         self._best = next(iter(best_first(history)), None)
         keep = self._weights_of(self._best.number) if self._best else None
-        for file in self._weights_of(0).parent.glob("trial-*"):  # what crashes have left
-            if file != keep:
+        for file in self._weights_of(0).parent.iterdir():  # what crashes have left
+            if file != keep and file.is_file():
                 file.unlink()
 
     def told(self, trial: Trial) -> None:
@@ -50,8 +50,8 @@ class TrialLog:
     def append(self, trial: Trial) -> None:
         self._file.write(json.dumps(trial.to_json(), allow_nan=False) + "\n")
         self._file.flush()
-        os.fsync(self._file.fileno())
         self.trials.append(trial)
+        os.fsync(self._file.fileno())
 
     @property
     def elapsed(self) -> float:

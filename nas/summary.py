@@ -16,9 +16,10 @@ def print_result(result: Result, options: Options, console: Console, quiet: bool
     ranked = best_first([*result.trials, *result.baseline])
     if not ranked:
         failed = len(result.trials)
-        console.print(
-            f"No network was trained to the end ({failed} of {failed} trials failed); see {result.path}/errors.log"
-        )
+        line = f"No network was trained to the end ({failed} of {failed} trials failed); see {result.path}/errors.log"
+        if not failed:
+            line = f"Stopped before the first network was trained; the same command begins again in {result.path}"
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
         return
     if quiet:
         console.print(str(result.path / "best"), highlight=False, soft_wrap=True)

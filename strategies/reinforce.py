@@ -43,8 +43,10 @@ class Reinforce(Strategy):
     ) -> None:
         super().__init__(space)
         for name, value, least in (("batch", batch, 1), ("hidden", hidden, 1), ("lr", lr, 0), ("clip", clip, 0)):
-            if not (value >= least and value > 0):
+            if not least <= value < np.inf or value == 0:
                 raise ValueError(f"{name} must be {f'at least {least}' if least else 'above 0'}, got {value}")
+        if not 0 <= entropy < np.inf:
+            raise ValueError(f"entropy must be at least 0, got {entropy}")
         if not 0 <= decay < 1:
             raise ValueError(f"decay must be in 0..1, below 1, got {decay}")
         self.batch, self.entropy, self.decay, self.clip = batch, entropy, decay, clip

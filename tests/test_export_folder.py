@@ -38,6 +38,7 @@ def test_the_folder_holds_four_files_and_says_what_it_is(tmp_path: Path, data: D
         "weights.safetensors",
         "config.json",
         "predict.py",
+        "left over",  # somebody's own file stays
     }
     config = json.loads((tmp_path / "best" / "config.json").read_text())
     assert Architecture.from_json(config["architecture"]) == architecture
@@ -98,11 +99,11 @@ runpy.run_path("best/predict.py", run_name="__main__")
 sys.argv[1:] = ["flat.npy"]
 try:
     runpy.run_path("best/predict.py", run_name="__main__")
-except ValueError as error:
-    print(error)
+except SystemExit as refusal:
+    print(refusal)
 """
     *classes, refusal = alone(script, cwd=tmp_path).splitlines()
     right = np.mean([name == data.classes[y] for name, y in zip(classes, data.test.y, strict=True)])
     assert right == pytest.approx(training.test(candidate, weights))
     assert right > 0.6
-    assert refusal == "samples must have shape (n, 2, 4), got (24, 8)"
+    assert refusal == "error: samples must have shape (n, 2, 4), got (24, 8)"

@@ -68,7 +68,8 @@ def test_a_projection_beside_the_activation_is_initialised_for_none() -> None:
     sketch = Sketch((300,))
     x = sketch("relu", sketch("linear", sketch.input, out=200))
     y = sketch("relu", sketch("linear", x, out=400))
-    network = Network(sketch.done(sketch("linear", sketch.residual(x, y), out=3)))
+    joined = sketch("relu", sketch.residual(x, y))  # what follows the sum is not what follows the projection
+    network = Network(sketch.done(sketch("linear", joined, out=3)))
     initialise(network, "kaiming_normal", Generator().manual_seed(0))
     projection = next(layer for layer in linears(network) if layer.bias is None)
     assert projection.weight.std().item() == pytest.approx(1 / 200**0.5, rel=0.05)

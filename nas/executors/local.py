@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
@@ -89,13 +90,12 @@ class Local(Workers):
                 future.cancel()
             if not future.set_running_or_notify_cancel():
                 continue
-            if worker is None or not worker[0].is_alive():
+            if worker is None or not _sent(worker[1], job):  # it died while idle: that costs nothing
                 worker = self._start(slot, device)
-            if worker is None:
-                future.set_exception(JobFailed(self._failure))
-                continue
+                if worker is None or not _sent(worker[1], job):
+                    future.set_exception(JobFailed(self._failure))
+                    continue
             try:
-                worker[1].send_bytes(job)
                 succeeded, result = worker[1].recv()
             except (EOFError, OSError):
                 worker[0].join()
@@ -131,9 +131,20 @@ class Local(Workers):
             return process, here
 
 
+def _sent(connection: Connection, job: bytes) -> bool:
+    """Whether the worker has taken the job."""
+    try:
+        connection.send_bytes(job)
+        connection.recv_bytes()
+    except (EOFError, OSError):
+        return False
+    return True
+
+
 def warm(threads: int = 1) -> None:
     """Start the fork server, which imports torch while the caller goes on."""
     if "forkserver" in _methods():
+        resource_tracker.ensure_running()  # first: its start undoes the signal mask of the other's
         multiprocessing.set_forkserver_preload(PRELOAD)
         with _STARTING, _without_main(), _environment(OMP_NUM_THREADS=str(threads), **ENVIRONMENT):
             multiprocessing.forkserver.ensure_running()
@@ -151,6 +162,7 @@ def _work(connection: Connection, evaluator: Evaluator, device: str, threads: in
     while True:
         try:
             job = connection.recv_bytes()
+            connection.send_bytes(b"taken")
         except (EOFError, OSError):
             return
         try:
@@ -200,12 +212,15 @@ def _without_main() -> Iterator[None]:
 
 @contextmanager
 def _environment(**variables: str) -> Iterator[None]:
-    """Variables that the fork server, and so every worker, reads before it imports torch."""
+    """Variables that the fork server, and so every worker, reads before it imports torch; Ctrl-C is not for them."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]) if hasattr(signal, "pthread_sigmask") else None
     try:
         yield
     finally:
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
