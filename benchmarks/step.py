@@ -18,7 +18,7 @@ import time
 from benchmarks.tables import markdown
 from nas.executors.local import ENVIRONMENT
 
-NETWORKS = ((128, 128), (512, 512), (1024, 1024), (3000, 3000, 3000))
+NETWORKS = ((128, 128), (1024, 1024), (3000, 3000, 3000))
 BATCHES = (64, 256)
 PAIRS = 5
 

@@ -76,7 +76,7 @@ def check(tmp_path: Path, capsys: pytest.CaptureFixture[str], *, trials: int, ki
 
 
 def test_a_search_killed_twice_is_the_uninterrupted_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    check(tmp_path, capsys, trials=8, kills=2, seed=0)
+    check(tmp_path, capsys, trials=6, kills=2, seed=0)
 
 
 @pytest.mark.slow
