@@ -1,7 +1,7 @@
 """Where bfloat16 is faster than float32: a fixed rule, so that a resumed search computes the same numbers.
 
-Measured on a processor with avx512_bf16 (`python -m benchmarks.step` repeats it): 0.8 of the speed at width 256 and batch 64, 1.5 times
-at width 256 and batch 256 or width 512 and batch 64, 2 to 3 times above.
+Measured on a processor with avx512_bf16 (`python -m benchmarks.step` repeats it): 0.8 of the speed at width 256 and
+batch 64, 1.5 times at width 256 and batch 256 or width 512 and batch 64, 2 to 3 times above.
 """
 
 from __future__ import annotations
