@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from nas.budget import Budget, parse_size
+from nas.plugins import nearest
 
 DEFAULT_TRIALS = 24
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -42,11 +42,7 @@ class Options:
         known = [f.name for f in fields(cls)]
         for key in raw:
             if key not in known:
-                close = difflib.get_close_matches(str(key), known, n=1)
-                raise ValueError(
-                    f"unknown option {key!r}; "
-                    + (f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}")
-                )
+                raise ValueError(f"unknown option {key!r}; {nearest(str(key), known)}")
         given = {key: value for key, value in raw.items() if value is not None}
         if "budget" not in given:
             raise ValueError("the parameter budget is missing; give --budget, for example --budget 20M")
@@ -137,9 +133,7 @@ def _workers(key: str, value: Any) -> int | str:
 def _device(key: str, value: Any) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
         likely = "cuda" if "gpu" in str(value).lower() else str(value).lower()
-        close = difflib.get_close_matches(likely, ("auto", "cpu", "cuda"), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"{key} must be auto, cpu or cuda, got {value!r}{hint}")
+        raise ValueError(f"{key} must be auto, cpu or cuda, got {value!r}; {nearest(likely, ('auto', 'cpu', 'cuda'))}")
     return str(value)
 
 

@@ -36,9 +36,8 @@ def find(folder: str, name: str, kind: type) -> type[Any]:
     for point in entry_points(group=_group(folder), name=name):
         return checked(point.load(), kind, name)
     module = importlib.import_module(f"{folder}.{name}")
-    classes = [c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__]
-    for cls in classes:
-        if issubclass(cls, kind):
+    for cls in vars(module).values():
+        if inspect.isclass(cls) and cls.__module__ == module.__name__ and issubclass(cls, kind):
             return cls
     raise ValueError(f"{folder}/{name}.py has no subclass of {kind.__module__}.{kind.__name__}")
 
@@ -108,6 +107,7 @@ def _noun(folder: str) -> str:
 
 
 def checked(found: Any, kind: type, name: str) -> type[Any]:
+    """`found`, if it is a concrete subclass of `kind`. Raises `ValueError`."""
     if not (inspect.isclass(found) and issubclass(found, kind)):
         raise ValueError(f"{name!r} is not a subclass of {kind.__module__}.{kind.__name__}")
     if inspect.isabstract(found):

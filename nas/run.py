@@ -124,7 +124,10 @@ class _Run:
         result = Result(path, logs[0].trials, logs[1].trials, None, interrupted)
         if not best_first([*result.trials, *result.baseline]):
             return result
-        return self._finish(result)
+        try:
+            return self._finish(result)
+        except KeyboardInterrupt:  # the test can wait, the export need not
+            return self._finish(replace(result, interrupted=True))
 
     @property
     def wants_baseline(self) -> bool:

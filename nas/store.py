@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -145,12 +146,11 @@ class RunDirectory:
             choices = {f"choice {k}" if k in facts else k: v for k, v in data["choices"].items()}
             rows.append({**facts, **choices})
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        partial = self.path / "trials.csv.partial"
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        partial.replace(self.path / "trials.csv")
+        table = io.StringIO()
+        writer = csv.DictWriter(table, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        _write(self.path / "trials.csv", table.getvalue())
 
     def close(self) -> None:
         self._lock.release()

@@ -102,7 +102,7 @@ def test_a_mistake_is_answered_in_one_line(
 
 FILES: dict[str, list[str]] = {  # a file for --config, what the line must show
     "budgt: 50K": ["'budgt'", "did you mean 'budget'?"],
-    "budget: 50K\nverbose: true": ["'verbose'", "known: budget, space"],
+    "budget: 50K\nverbose: true": ["'verbose'", "known: baseline, budget"],
     "budget: 50K\ndry-run: true": ["'dry-run'"],
     "budget: [1, 2]": ["[1, 2]"],
     "budget: .inf": ["inf"],
