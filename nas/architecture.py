@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import networkx as nx
 
-from nas.ops import ACTIVATIONS, NOTHING, OPS, Scalar, Shape
+from nas.digest import digest
+from nas.ops import ACTIVATIONS, NOTHING, OPS, Scalar, Shape, measure
 
-T = TypeVar("T")
+UNSPOKEN = ("input", "linear", "flatten", "globalpool", "concat")  # left out where a network is put into words
+SPOKEN = {"add": "skip", "multiply": "gate"}
 
 
-@dataclass(frozen=True)
-class Node:
-    """One layer: its `op` (a name in `nas.ops.OPS`), the positions of its inputs, its attributes."""
+class Node(NamedTuple):
+    """One layer: its `op` (a name in `nas.ops.OPS`), the positions of its inputs, its attributes.
+
+    `scope` is the part of the network that it belongs to, such as `stage1.block2`: a name, of no account to equality.
+    """
 
     op: str
     inputs: tuple[int, ...]
     attrs: tuple[tuple[str, Scalar], ...] = ()
+    scope: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Node) and self[:3] == other[:3]
+
+    def __ne__(self, other: object) -> bool:  # a tuple brings its own
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self[:3])
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,17 +51,22 @@ class Architecture:
     nodes: tuple[Node, ...]
 
     @cached_property
+    def _measured(self) -> tuple[tuple[Shape, int, int], ...]:
+        """Output shape, parameters and FLOPs of every node."""
+        found: list[tuple[Shape, int, int]] = []
+        for op, inputs, attrs, _ in self.nodes:
+            found.append(measure(op, attrs, *[found[i][0] for i in inputs]) if inputs else (self.input_shape, 0, 0))
+        return tuple(found)
+
+    @cached_property
     def shapes(self) -> tuple[Shape, ...]:
         """The output shape of every node, without the batch dimension."""
-        shapes: list[Shape] = []
-        for node in self.nodes:
-            shapes.append(self.input_shape if node.op == "input" else _shape(node, shapes))
-        return tuple(shapes)
+        return tuple(shape for shape, _, _ in self._measured)
 
     @cached_property
     def layer_params(self) -> tuple[int, ...]:
         """The number of trainable parameters of every node."""
-        return tuple(self._measure("params"))
+        return tuple(params for _, params, _ in self._measured)
 
     @cached_property
     def num_params(self) -> int:
@@ -55,51 +75,23 @@ class Architecture:
 
     @cached_property
     def flops(self) -> int:
-        """FLOPs of one sample's forward pass, two per multiply-add, matrix products only."""
-        return sum(self._measure("flops"))
+        """FLOPs of one sample's forward pass, two per multiply-add, matrix products and convolutions only."""
+        return sum(self._measured[i][2] for i in self.computed)
 
-    def _measure(self, what: str) -> Iterable[int]:
-        for node in self.nodes:
-            inputs = (self.shapes[i] for i in node.inputs)
-            yield getattr(OPS[node.op], what)(*inputs, **dict(node.attrs)) if node.inputs else 0
+    @cached_property
+    def computed(self) -> tuple[int, ...]:
+        """The positions that lead to the output. Any others are held for their parameters alone."""
+        return tuple(sorted(leading_to(self.nodes, [len(self.nodes) - 1])))
 
     @cached_property
     def digest(self) -> str:
-        """A hexadecimal name of what is computed, the same for every numbering of the nodes.
-
-        The nodes are put into an order that does not depend on their numbers, and the network is written down in it:
-        different networks never share a digest. Order: labels are refined by neighbours; of nodes still alike, one is
-        singled out, that which refines to the least labels.
-        """
-        labels = self._refined([_hash(node.op, sorted(node.attrs)) for node in self.nodes])
-        while len(set(labels)) < len(labels):
-            alike = min(label for label, times in Counter(labels).items() if times > 1)
-            singled = (
-                [*labels[:i], _hash(label), *labels[i + 1 :]] for i, label in enumerate(labels) if label == alike
-            )
-            labels = min(map(self._refined, singled), key=sorted)
-        order = {label: rank for rank, label in enumerate(sorted(labels))}
-        ranks = [order[label] for label in labels]
-        written = (
-            (node.op, sorted(node.attrs), _slots(node, [ranks[i] for i in node.inputs]))
-            for _, node in sorted(zip(ranks, self.nodes, strict=True), key=lambda pair: pair[0])
+        """A hexadecimal name of what is computed: blind to the numbering and to what does not lead to the output."""
+        number = {old: new for new, old in enumerate(self.computed)}
+        computed = (self.nodes[i] for i in self.computed)
+        return digest(
+            self.input_shape,
+            [((n.op, tuple(sorted(n.attrs))), tuple(number[i] for i in n.inputs), _commutes(n)) for n in computed],
         )
-        return _hash(self.input_shape, ranks[-1], *written)
-
-    def _refined(self, labels: list[str]) -> list[str]:
-        """Every node's label joined by those of all that leads into it and all that it leads to, until none splits."""
-        classes = 0
-        while classes < (classes := len(set(labels))):
-            below: list[str] = []
-            for label, node in zip(labels, self.nodes, strict=True):
-                below.append(_hash(label, _slots(node, [below[i] for i in node.inputs])))
-            consumers: list[list[tuple[str, int]]] = [[] for _ in self.nodes]
-            labels = list(below)
-            for position, node in reversed(list(enumerate(self.nodes))):
-                labels[position] = _hash(below[position], sorted(consumers[position]))
-                for slot, i in enumerate(node.inputs):
-                    consumers[i].append((labels[position], 0 if _commutes(node) else slot))
-        return labels
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Architecture) and self.digest == other.digest
@@ -108,26 +100,31 @@ class Architecture:
         return hash(self.digest)
 
     def __str__(self) -> str:
-        """The network in words: `1024-512, gelu, batchnorm, dropout 0.2, skip`."""
-        widths = [str(dict(n.attrs)["out"]) for n in self._trunk() if n.op == "linear"][:-1]
-        kinds = Counter(_word(n) for n in self.nodes if n.op not in ("input", "linear", "flatten"))
+        """The network in words: `1024-512, gelu, batchnorm, dropout 0.2, skip`; `3*64` are three layers of 64."""
+        trunk = [self.nodes[i] for i in self._trunk() if self.shapes[i][1:] != (1, 1)]  # a gate is beside the trunk
+        widths = [dict(node.attrs)["out"] for node in trunk if node.op in ("linear", "conv")][:-1]
+        runs = [(width, len(list(run))) for width, run in groupby(widths)]
+        shown = "-".join(f"{n}*{w}" if n > 2 else "-".join([str(w)] * n) for w, n in runs)
+        kinds = Counter(_word(self.nodes[i]) for i in self.computed if self.nodes[i].op not in UNSPOKEN)
         order = sorted(kinds, key=lambda word: (word.split()[0] not in ACTIVATIONS, word))
-        return ", ".join(["-".join(widths) or "no hidden layer", *order])
+        return ", ".join([shown or "no hidden layer", *order])
 
-    def _trunk(self) -> list[Node]:
+    def _trunk(self) -> list[int]:
         """The longest way from input to output, which leaves projections out."""
-        longest: list[list[Node]] = []
-        for node in self.nodes:
-            longest.append([*max((longest[i] for i in node.inputs), key=len, default=[]), node])
+        longest: list[list[int]] = []
+        for position, node in enumerate(self.nodes):
+            longest.append([*max((longest[i] for i in node.inputs), key=len, default=[]), position])
         return longest[-1]
 
     def to_json(self) -> dict[str, Any]:
-        nodes = [[n.op, list(n.inputs), dict(n.attrs)] for n in self.nodes]
+        nodes = [[n.op, list(n.inputs), dict(n.attrs), *([n.scope] if n.scope else [])] for n in self.nodes]
         return {"input_shape": list(self.input_shape), "nodes": nodes}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Architecture:
-        nodes = tuple(Node(op, tuple(inputs), tuple(attrs.items())) for op, inputs, attrs in data["nodes"])
+        nodes = tuple(
+            Node(op, tuple(inputs), tuple(attrs.items()), *scope) for op, inputs, attrs, *scope in data["nodes"]
+        )
         return cls(tuple(data["input_shape"]), nodes)
 
     def to_networkx(self) -> nx.DiGraph:
@@ -150,53 +147,62 @@ class Sketch:
 
     def __post_init__(self) -> None:
         self.shapes: list[Shape] = [self.input_shape]
+        self._scope = ""
 
     def __call__(self, op: str, *inputs: int, **attrs: Scalar) -> int:
         """Append a layer on the nodes `inputs`; return its position. What computes nothing is left out."""
-        if op in NOTHING and NOTHING[op](self.shapes[inputs[0]], **attrs):
+        shapes = self.shapes
+        if op in NOTHING and NOTHING[op](shapes[inputs[0]], **attrs):
             return inputs[0]
-        node = Node(op, inputs, tuple(attrs.items()))
-        self.shapes.append(_shape(node, self.shapes))
-        self.nodes.append(node)
-        return len(self.nodes) - 1
+        pairs = tuple(attrs.items())
+        shapes.append(measure(op, pairs, *[shapes[i] for i in inputs])[0])
+        self.nodes.append(Node(op, inputs, pairs, self._scope))
+        return len(shapes) - 1
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """What is appended inside belongs to the part `name` of the network, such as `stage1.block2`."""
+        outer, self._scope = self._scope, f"{self._scope}.{name}".strip(".")
+        yield
+        self._scope = outer
 
     def residual(self, x: int, y: int) -> int:
-        """`x + y`, with a bias-free projection of `x` where the widths differ."""
-        if self.shapes[x] != self.shapes[y]:
-            x = self("linear", x, out=self.shapes[y][0], bias=False)
+        """`x + y`, with a bias-free projection of `x` where the shapes differ."""
+        before, after = self.shapes[x], self.shapes[y]
+        if before != after and len(after) == 1:
+            x = self("linear", x, out=after[0], bias=False)
+        elif before != after:
+            x = self("conv", x, out=after[0], kernel=1, stride=-(-before[1] // after[1]), bias=False)
         return self("add", y, x)
 
-    def done(self, output: int) -> Architecture:
-        """The architecture that ends at node `output`; nodes that do not lead there are dropped."""
-        keep = {output}
-        for position in range(output, 0, -1):
-            if position in keep:
-                keep.update(self.nodes[position].inputs)
-        keep.add(0)
-        number = {old: new for new, old in enumerate(sorted(keep))}
-        kept = [self.nodes[old] for old in sorted(keep)]
-        nodes = tuple(Node(n.op, tuple(number[i] for i in n.inputs), n.attrs) for n in kept)
-        return Architecture(self.input_shape, nodes)
+    def done(self, output: int, keep: Iterable[int] = ()) -> Architecture:
+        """The architecture that ends at node `output`. Other nodes are dropped, but for those that lead to `keep`."""
+        kept = leading_to(self.nodes, [output, *keep])
+        if len(kept) == len(self.nodes) == output + 1:
+            return Architecture(self.input_shape, tuple(self.nodes))
+        order = [*sorted(kept - {output}), output]
+        number = {old: new for new, old in enumerate(order)}
+        nodes = (self.nodes[old] for old in order)
+        return Architecture(
+            self.input_shape, tuple(Node(n.op, tuple(number[i] for i in n.inputs), n.attrs, n.scope) for n in nodes)
+        )
 
 
-def _shape(node: Node, shapes: list[Shape]) -> Shape:
-    return OPS[node.op].shape(*(shapes[i] for i in node.inputs), **dict(node.attrs))
+def leading_to(nodes: Sequence[Node], outputs: Iterable[int]) -> set[int]:
+    """The positions from which the nodes `outputs` are computed, these and the input among them."""
+    kept = {0, *outputs}
+    for position in range(max(kept), 0, -1):
+        if position in kept:
+            kept.update(nodes[position].inputs)
+    return kept
 
 
 def _commutes(node: Node) -> bool:
-    return node.op in OPS and OPS[node.op].commutes
-
-
-def _slots(node: Node, inputs: list[T]) -> list[T]:
-    """What stands for the inputs of a node, sorted where their order does not matter."""
-    return sorted(inputs) if _commutes(node) else inputs  # type: ignore[type-var]  # labels or ranks
+    return node.op in OPS and OPS[node.op].commutes(**dict(node.attrs))
 
 
 def _word(node: Node) -> str:
-    if node.op == "add":
-        return "skip"
-    return " ".join([node.op, *(f"{v:g}" for k, v in node.attrs if isinstance(v, float))])
-
-
-def _hash(*parts: object) -> str:
-    return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
+    attrs = dict(node.attrs)
+    if "kernel" in attrs:
+        return f"{node.op} {attrs['kernel']}x{attrs['kernel']}"
+    return " ".join([SPOKEN.get(node.op, node.op), *(f"{v:g}" for v in attrs.values() if isinstance(v, float))])

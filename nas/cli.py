@@ -25,6 +25,14 @@ HELP = {
     "time": "Time limit of the search: 90s, 10m, 1h30m.",
     "epochs": "Most epochs a network is trained (8).",
     "patience": "Epochs without improvement after which a training stops (3).",
+    "min-change": "Least improvement of validation accuracy that counts (0).",
+    "patience-from": "Epoch before which no training stops (0).",
+    "final-epochs": "Epochs of the final training of the best networks (32, under --time what is left); 0: none.",
+    "fix": "Choices fixed or narrowed: optimizer=adamw,lr=1e-3|2e-3,depth=4.",
+    "only": "Choices that are searched, all others at their defaults: width,depth.",
+    "sample": "Share of the training part that the search trains on; the final training uses all (1).",
+    "folds": "Folds of cross-validation; their mean is what is maximised (1: the validation part).",
+    "normalise": "zscore, minmax, none, utterance or utterance-mean (what suits the kind of data).",
     "fill": "Least share of the parameter budget a network uses (0.9 where widths are solved, none for free).",
     "workers": "Processes that train, or auto: one a GPU, else one a core. 0: in this process.",
     "device": "auto, cpu, cuda or cuda:N.",
@@ -37,7 +45,8 @@ def _options(command: Any) -> Any:
     lists = {"spaces": "search_spaces", "kinds": "nas.data", "strategies": "strategies"}
     known = {word: ", ".join(plugins.names(folder)) for word, folder in lists.items()}
     for name, text in reversed(HELP.items()):
-        command = click.option(f"--{name}", metavar=name.upper(), help=text.format(**known))(command)
+        metavar = name.upper().replace("-", "_")
+        command = click.option(f"--{name}", metavar=metavar, help=text.format(**known))(command)
     return command
 
 

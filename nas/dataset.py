@@ -1,9 +1,10 @@
-"""Data as the search sees it: three parts fixed by the seed, and a normalisation fitted on the training part alone."""
+"""Data as the search sees it: three parts fixed by the seed."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nas.ops import Shape
+from nas.ops import Scalar, Shape
 
 Array = npt.NDArray[Any]
 SHARES = (0.6, 0.2, 0.2)  # training, validation, test
@@ -19,57 +20,73 @@ SHARES = (0.6, 0.2, 0.2)  # training, validation, test
 
 @dataclass(frozen=True)
 class Part:
-    """Samples x, float32 (n, *input_shape), and class numbers y, int64 (n,)."""
+    """Samples x, float32 (n, *input_shape), and class numbers y, int64 (n,).
+
+    `groups`, int64 (n,), where it is known what belongs together: the utterance of a frame. Samples of a group are
+    neighbours, in order. `names` are those of the groups, by number.
+    """
 
     x: Array
     y: Array
+    groups: Array | None = None
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)
 
+    def take(self, rows: Array) -> Part:
+        """The samples at `rows`, a sorted array of positions."""
+        return Part(self.x[rows], self.y[rows], None if self.groups is None else self.groups[rows], self.names)
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training, validation and test parts. The test part is used once, for the network that is chosen."""
+    """Training, validation and test parts. The test part is used once, for the network that is chosen.
+
+    Where `contexts` are given, a sample is a frame, and a network sees c frames either side of it, c one of them: its
+    input is (2c + 1, features). `normalise` is a name in `nas.normalise.NORMALISATIONS`.
+    """
 
     name: str
     train: Part
     validation: Part
     test: Part
     classes: tuple[str, ...]
+    contexts: tuple[int, ...] = ()
+    normalise: str = "zscore"
+    pixels: bool = False  # samples are bytes of images divided by 255
 
     @property
     def input_shape(self) -> Shape:
         return tuple(self.train.x.shape[1:])
 
     @cached_property
-    def normalisation(self) -> tuple[Array, Array]:
-        """Mean and standard deviation of the training part, float32: per feature (flat) or per channel (images)."""
-        axes = (0, *range(2, self.train.x.ndim)) if self.train.x.ndim > 2 else (0,)
-        mean = self.train.x.mean(axis=axes, dtype=np.float64, keepdims=True)[0]
-        std = self.train.x.std(axis=axes, dtype=np.float64, keepdims=True)[0]
-        return mean.astype(np.float32), np.where(std > 1e-7 * np.abs(mean), std, 1.0).astype(np.float32)
-
-    @cached_property
     def fingerprint(self) -> str:
         """A hexadecimal name of every number in all three parts."""
         digest = hashlib.blake2b(repr(self.classes).encode(), digest_size=8)
         for part in (self.train, self.validation, self.test):
-            for array in (part.x, part.y):
+            for array in (part.x, part.y, *(() if part.groups is None else (part.groups,))):
                 digest.update(repr((array.shape, array.dtype.str)).encode())
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 
 class Source(ABC):
-    """A place where data comes from. A kind of data is one file in `nas/data/` with one subclass."""
+    """A place where data comes from. A kind of data is one file in `nas/data/` with one subclass.
+
+    The options of `--data KIND:PATH,key=value` are the keyword arguments of its constructor.
+    """
+
+    contexts: tuple[int, ...] = ()  # frames either side that a network may see; () where a sample is a whole
+    augmentations: Mapping[str, Sequence[Scalar]] = {}  # fields of the recipe that suit the data: options, usual first
+    normalise = "zscore"  # unless --normalise says otherwise
 
     def __init__(self, path: str = "") -> None:
         self.path = path
 
     @abstractmethod
     def task(self) -> tuple[Shape, int]:
-        """Input shape and number of classes, without reading the samples."""
+        """Input shape (of a frame, where there are contexts) and number of classes, without reading the samples."""
 
     @abstractmethod
     def load(self, seed: int) -> Dataset:

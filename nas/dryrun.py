@@ -7,10 +7,10 @@ from rich.console import Console
 
 from nas.architecture import Architecture
 from nas.devices import slots
-from nas.evaluate import Job, Training, evaluate
+from nas.evaluate import Job, Stopping, Training, evaluate
 from nas.executors.local import Local
 from nas.options import Options
-from nas.run import Problem
+from nas.problem import Problem
 from nas.space import Candidate
 
 DRAWS = 1000
@@ -49,7 +49,7 @@ def _estimate(options: Options, problem: Problem, drawn: list[Candidate]) -> str
     """Train a small, a median and a large draw for one epoch each, and multiply."""
     trials, seconds = options.limits
     devices = slots(options.device, options.workers)
-    executor = Local(Training(problem.source.load(options.seed), epochs=1, patience=1), devices[:1])
+    executor = Local(Training(problem.load(), Stopping(1, 1), sample=options.sample, folds=options.folds), devices[:1])
     try:
         spent = []
         for position in (0, DRAWS // 10, DRAWS // 2, DRAWS - DRAWS // 10):

@@ -5,22 +5,29 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any, Protocol
 
 from nas.dataset import Dataset
+from nas.resample import folds as cut
+from nas.resample import sampled
 from nas.space import Candidate
 from nas.trial import Row
 
 
 @dataclass(frozen=True)
 class Job:
-    """Evaluate a candidate. The weights go to `weights` if the value is at least `beat`."""
+    """Evaluate a candidate. The weights go to `weights` if the value is at least `beat`.
+
+    `final`: train on the whole training part, once, to the last epoch; not on a sample or in folds, as the search may.
+    """
 
     number: int
     candidate: Candidate
     seed: int
     weights: Path | None = None
     beat: float = float("-inf")
+    final: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,49 +52,91 @@ def evaluate(evaluator: Evaluator, job: Job) -> Outcome:
     return evaluator(job)
 
 
-class Training:
-    """Trains the candidate's network; the objective is validation accuracy at the best epoch."""
+@dataclass(frozen=True)
+class Stopping:
+    """When a training ends early: `patience` epochs in a row without `min_change` more validation accuracy."""
 
-    def __init__(self, dataset: Dataset, *, epochs: int, patience: int) -> None:
-        self.dataset, self.epochs, self.patience = dataset, epochs, patience
+    epochs: int
+    patience: int
+    min_change: float = 0.0
+    patience_from: int = 0  # the epoch before which no training ends
+
+
+class Training:
+    """Trains the candidate's network; the objective is validation accuracy at the best epoch, the mean over `folds`."""
+
+    def __init__(
+        self, dataset: Dataset, stopping: Stopping, *, sample: float = 1.0, folds: int = 1, seed: int = 0
+    ) -> None:
+        self.dataset, self.stopping, self.seed = dataset, stopping, seed
+        part = sampled(dataset, sample, seed)
+        self.searched = [part] if folds == 1 else cut(part, folds, seed)
 
     def prepare(self, device: str) -> None:
         """Put the data on the device. torch is imported here and not before: the coordinator does without."""
         import torch
 
-        from nas.train.loop import Resident
-
         self._device = torch.device(device)
-        parts = (self.dataset.train, self.dataset.validation)
-        self._train, self._validation = (Resident.of(part, self.dataset, self._device) for part in parts)
+        self._resident: dict[int, tuple[Any, Any]] = {}
 
     def __call__(self, job: Job) -> Outcome:
         from nas.train.loop import train
 
         start = time.perf_counter()
-        fitted = train(
-            job.candidate.architecture,
-            job.candidate.recipe,
-            self._train,
-            self._validation,
-            epochs=max(1, round(self.epochs * job.candidate.fidelity)),
-            patience=self.patience,
-            seed=job.seed,
-        )
-        value = fitted.best["val_accuracy"]
-        if job.weights is not None and value >= job.beat:
-            save_weights(fitted.network.state_dict(), job.weights)
-        kept = {key: fitted.best[key] for key in ("val_accuracy", "val_loss", "train_loss")}
-        cost = {"epochs": len(fitted.curve), "seconds": round(time.perf_counter() - start, 4)}
-        metrics = {**kept, "best_epoch": fitted.best_epoch, **cost}
-        return Outcome((value,), metrics, tuple(fitted.curve))
+        stop = self.stopping
+        epochs = max(1, round(stop.epochs * job.candidate.fidelity))
+        fits = [
+            train(
+                job.candidate.architecture,
+                job.candidate.recipe,
+                *self._parts(dataset),
+                epochs=epochs,
+                patience=epochs if job.final else stop.patience,
+                min_change=stop.min_change,
+                patience_from=stop.patience_from,
+                seed=job.seed,
+            )
+            for dataset in ([self.dataset] if job.final else self.searched)
+        ]
+        value = mean(fit.best["val_accuracy"] for fit in fits)
+        if job.weights is not None and value >= job.beat and len(fits) == 1:
+            save_weights(fits[0].network.state_dict(), job.weights)
+        metrics = {key: mean(fit.best[key] for fit in fits) for key in ("val_accuracy", "val_loss", "train_loss")}
+        if len(fits) > 1:
+            metrics["val_accuracy_std"] = stdev(fit.best["val_accuracy"] for fit in fits)
+        cost = {"epochs": sum(len(fit.curve) for fit in fits), "seconds": round(time.perf_counter() - start, 4)}
+        metrics = {**metrics, "best_epoch": round(mean(fit.best_epoch for fit in fits)), **cost}
+        fold = [{"fold": n} if len(fits) > 1 else {} for n in range(1, len(fits) + 1)]
+        curve = tuple({**row, **fold[n]} for n, fit in enumerate(fits) for row in fit.curve)
+        return Outcome((value,), metrics, curve)
+
+    def check(self) -> list[str]:
+        """Warnings about the training part, from a small network; a sentence each."""
+        from nas.train.sanity import check_training
+
+        contexts = sorted(self.dataset.contexts)
+        window = [2 * contexts[len(contexts) // 2] + 1] if contexts else []
+        data = self._parts(self.searched[0])[0]
+        return check_training(data, (*window, *self.dataset.input_shape), len(self.dataset.classes))
+
+    def _parts(self, dataset: Dataset) -> tuple[Any, Any]:
+        """Training and validation parts on the device, kept there unless they are one of several folds."""
+        from nas.train.resident import Resident
+
+        if id(dataset) in self._resident:
+            return self._resident[id(dataset)]
+        parts = tuple(Resident.of(part, dataset, self._device) for part in (dataset.train, dataset.validation))
+        if dataset is self.dataset or len(self.searched) == 1:
+            self._resident[id(dataset)] = parts[0], parts[1]
+        return parts[0], parts[1]
 
     def test(self, candidate: Candidate, weights: Path) -> float:
         """Accuracy on the test part of the network with these weights."""
         from safetensors.torch import load_file
 
         from nas.network import Network
-        from nas.train.loop import Resident, evaluate
+        from nas.train.loop import evaluate
+        from nas.train.resident import Resident
 
         network = Network(candidate.architecture)
         network.load_state_dict(load_file(weights))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from nas.budget import Budget, parse_size
-from nas.plugins import nearest
+from nas.narrow import Narrowing
+from nas.normalise import NORMALISATIONS
+from nas.ops import Scalar
+from nas.plugins import nearest, parse_value
 
 DEFAULT_TRIALS = 24
+SEARCH_SHARE = 1 / 2
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -29,6 +33,14 @@ class Options:
     time: float | None = None
     epochs: int = 8
     patience: int = 3
+    min_change: float = 0.0
+    patience_from: int = 0
+    final_epochs: int | None = None
+    sample: float = 1.0
+    folds: int = 1
+    fix: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    normalise: str | None = None
     fill: float | None = None
     seed: int = 0
     workers: int | str = "auto"
@@ -57,6 +69,15 @@ class Options:
     @property
     def parameter_budget(self) -> Budget:
         return Budget(self.budget, self.fill)
+
+    @property
+    def search_share(self) -> float:
+        """Of a time limit, what the search gets; the rest is for the final training."""
+        return SEARCH_SHARE if self.final_epochs is None else 1.0
+
+    @property
+    def narrowing(self) -> Narrowing:
+        return Narrowing(self.fix, frozenset(self.only) or None)
 
     @property
     def wants_baseline(self) -> bool:
@@ -104,14 +125,48 @@ def _integer(least: int) -> Callable[[str, Any], int]:
     return read
 
 
-def _share(key: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if not 0 <= number <= 1 or isinstance(value, bool):
-        raise ValueError(f"{key} must be a share of the parameter budget in 0..1, got {value!r}")
-    return number
+def _real(meaning: str, fits: Callable[[float], bool]) -> Callable[[str, Any], float]:
+    def read(key: str, value: Any) -> float:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if not fits(number) or isinstance(value, bool):
+            raise ValueError(f"{key} must be {meaning}, got {value!r}")
+        return number
+
+    return read
+
+
+def _fix(key: str, value: Any) -> dict[str, tuple[Scalar, ...]]:
+    """`'lr=1e-3|2e-3,optimizer=adamw'`, or a mapping from names to a value or a list of values."""
+    if isinstance(value, str):
+        items = [item.partition("=") for item in value.split(",") if item.strip()]
+        if wrong := next(("".join(item) for item in items if not (item[0].strip() and item[2].strip())), None):
+            raise ValueError(f"{key} takes choice=value or choice=value|value, got {wrong!r}")
+        value = {name.strip(): values.split("|") for name, _, values in items}
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{key} must be choice=value,... or a mapping, got {value!r}")
+    fixed: dict[str, tuple[Scalar, ...]] = {}
+    for name, given in value.items():
+        several = list(given) if isinstance(given, list | tuple) else [given]
+        if not several or not all(isinstance(v, bool | int | float | str) for v in several):
+            raise ValueError(f"{key} {name} must be a value or a list of values, got {given!r}")
+        fixed[str(name)] = tuple(parse_value(v.strip()) if isinstance(v, str) else v for v in several)
+    return fixed
+
+
+def _names(key: str, value: Any) -> tuple[str, ...]:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) and n.strip() for n in names):
+        raise ValueError(f"{key} must be names of choices such as width,depth, got {value!r}")
+    return tuple(name.strip() for name in names)
+
+
+def _normalise(key: str, value: Any) -> str:
+    if value not in NORMALISATIONS:
+        raise ValueError(f"{key} must be one of {', '.join(NORMALISATIONS)}, got {value!r}")
+    return str(value)
 
 
 def _path(key: str, value: Any) -> Path:
@@ -143,7 +198,15 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "time": lambda key, value: parse_time(value),
     "epochs": _integer(1),
     "patience": _integer(1),
-    "fill": _share,
+    "min_change": _real("a difference of accuracies in 0..1, such as 0.001", lambda v: 0 <= v < 1),
+    "patience_from": _integer(0),
+    "final_epochs": _integer(0),
+    "sample": _real("a share of the training part, above 0 and at most 1", lambda v: 0 < v <= 1),
+    "folds": _integer(1),
+    "fix": _fix,
+    "only": _names,
+    "normalise": _normalise,
+    "fill": _real("a share of the parameter budget in 0..1", lambda v: 0 <= v <= 1),
     "seed": _integer(0),
     "workers": _workers,
     "device": _device,

@@ -53,7 +53,7 @@ def split(spec: str) -> tuple[str, dict[str, Any]]:
         key, equals, value = item.partition("=")
         if not equals:
             raise ValueError(f"{spec!r}: an option is written key=value, got {item!r}")
-        options[key.strip()] = _value(value.strip())
+        options[key.strip()] = parse_value(value.strip())
     return name, options
 
 
@@ -77,6 +77,15 @@ def check_options(cls: type, options: Mapping[str, Any], owner: str) -> None:
             raise ValueError(f"{owner}: {key} must be like its default {default!r}, got {value!r}")
 
 
+def read_options(cls: type, words: Mapping[str, str], owner: str) -> dict[str, Any]:
+    """Options as written, of the types of their defaults. Raises `ValueError` as `check_options` does."""
+    parameters = inspect.signature(cls).parameters
+    texts = {name for name, parameter in parameters.items() if isinstance(parameter.default, str)}
+    read = {name: word if name in texts else parse_value(word) for name, word in words.items()}
+    check_options(cls, read, owner)
+    return read
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown word: the nearest known one, or all of them."""
     known = sorted(known)
@@ -86,7 +95,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(known)}" if known else "it has none"
 
 
-def _value(text: str) -> bool | int | float | str:
+def parse_value(text: str) -> bool | int | float | str:
+    """A word of the command line as what it looks like: `'true'`, `'4'`, `'1e-3'`, or itself."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for number in (int, float):

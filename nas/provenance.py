@@ -16,20 +16,14 @@ from nas.budget import format_size
 from nas.dataset import Dataset
 from nas.options import Options
 
+# options that may differ between a search and its continuation: how much of it, where, and what follows it
+WITHOUT_EFFECT = {"trials", "time", "workers", "device", "baseline", "out", "final_epochs"}
+
 
 def identity(options: Options, dataset: Dataset) -> dict[str, Any]:
     """All that makes two searches the same one: trials of one may only stand beside trials of its like."""
-    return {
-        "space": words(options.space),
-        "budget": options.budget,
-        "fill": options.fill,
-        "data": dataset.name,
-        "fingerprint": dataset.fingerprint,
-        "strategy": words(options.strategy),
-        "seed": options.seed,
-        "epochs": options.epochs,
-        "patience": options.patience,
-    }
+    given = {f.name: plain(getattr(options, f.name)) for f in fields(options) if f.name not in WITHOUT_EFFECT}
+    return {**given, "data": dataset.name, "fingerprint": dataset.fingerprint, "normalise": dataset.normalise}
 
 
 def run_name(identity: Mapping[str, Any]) -> str:
@@ -42,8 +36,7 @@ def run_name(identity: Mapping[str, Any]) -> str:
 
 def config(options: Options, dataset: Dataset) -> dict[str, Any]:
     """config.yaml: the options as `--config` reads them, and a record of where they ran."""
-    given = {f.name: getattr(options, f.name) for f in fields(options)}
-    resolved = {k: v if isinstance(v, bool | int | float | None) else words(v) for k, v in given.items()}
+    resolved = {f.name: plain(getattr(options, f.name)) for f in fields(options)}
     record = {
         "versions": versions(),
         "git_commit": git_commit(),
@@ -55,6 +48,17 @@ def config(options: Options, dataset: Dataset) -> dict[str, Any]:
         },
     }
     return {**resolved, "record": record}
+
+
+def plain(value: Any) -> Any:
+    """An option as YAML holds it: numbers, words, lists and mappings of them."""
+    if isinstance(value, bool | int | float | None):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, tuple) and all(isinstance(item, bool | int | float | str) for item in value):
+        return list(value)
+    return words(value)
 
 
 def words(value: Any) -> str:

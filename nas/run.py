@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,40 +10,46 @@ from typing import Any
 
 from rich.console import Console
 
-from nas import plugins
-from nas.dataset import Arrays, Dataset, Source
+from nas.checks import check
+from nas.dataset import Dataset
 from nas.devices import slots
-from nas.evaluate import Job, Training, evaluate
+from nas.evaluate import Job, Stopping, Training, evaluate
 from nas.executor import JobFailed, Workers
 from nas.executors.inline import Inline
 from nas.executors.local import Local, warm
 from nas.export import export
+from nas.final import LONGER, FinalTraining, affordable, finalists
 from nas.monitor import Monitor
 from nas.monitors.progress import ProgressBar
 from nas.options import Options
+from nas.pace import Pace
+from nas.problem import Problem
 from nas.provenance import config, identity, run_name
-from nas.space import SearchSpace
 from nas.store import KeepBestWeights, RunDirectory, TrialLog
-from nas.strategy import Strategy
 from nas.study import Study
 from nas.trial import Trial, best_first
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a search found. `trials` are the strategy's, `baseline` those of random search at equal cost."""
+    """What a search found. `trials` are the strategy's, `baseline` those of random search at equal cost.
+
+    `final` are the best of both, trained again on the whole training part and for longer.
+    """
 
     path: Path
     trials: list[Trial]
     baseline: list[Trial]
+    final: list[Trial]
     test_accuracy: float | None
     interrupted: bool
 
     @property
     def best(self) -> Trial:
-        """The best trial of both arms. Raises `ValueError` where no trial has a result."""
-        for trial in best_first([*self.trials, *self.baseline]):
-            return trial
+        """The best of the final trainings; of all trials where there are none. Raises `ValueError` without a result."""
+        for trials in (self.final, [*self.trials, *self.baseline]):
+            for trial in best_first(trials):
+                return trial
         raise ValueError(f"no trial in {self.path} has a result; see errors.log there")
 
     def export(self, path: str | Path) -> Path:
@@ -55,38 +58,19 @@ class Result:
         return Path(shutil.copytree(self.path / "best", path, dirs_exist_ok=True))
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Options made real and checked: the source of data, and the space on it."""
-
-    options: Options
-    source: Source
-    space: SearchSpace
-
-    @classmethod
-    def of(cls, options: Options) -> Problem:
-        """Raises `ValueError` for any mistake, before any data is read."""
-        source = _source(options.data)
-        space = _plugin("search_spaces", options.space, SearchSpace, *source.task(), options.parameter_budget)
-        space.check()
-        problem = cls(options, source, space)
-        problem.strategy(options.strategy)
-        return problem
-
-    def strategy(self, spec: Any) -> Strategy:
-        made: Strategy = _plugin("strategies", spec, Strategy, self.space)
-        return made
-
-
 def run(options: Options, console: Console, verbosity: int = -1, monitors: Sequence[Monitor] = ()) -> Result:
-    """Search, compare, test, export. Ctrl-C ends it early with everything saved."""
+    """Search, compare, train the best for longer, test, export. Ctrl-C ends it early with everything saved."""
     devices = slots(options.device, options.workers)
     problem = Problem.of(options)
     if options.workers != 0:
         warm()
-    dataset = problem.source.load(options.seed)
+    dataset = problem.load()
+    warnings = check(dataset)
     same = identity(options, dataset)
     directory = RunDirectory(options.out or Path("runs") / run_name(same), config(options, dataset), same)
+    if verbosity >= 0:
+        for warning in warnings:
+            console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     try:
         return _Run(options, problem, dataset, directory, devices, console, verbosity, tuple(monitors)).run()
     finally:
@@ -105,23 +89,25 @@ class _Run:
     monitors: tuple[Monitor, ...]
 
     def run(self) -> Result:
-        self.evaluator = Training(self.dataset, epochs=self.options.epochs, patience=self.options.patience)
+        self.evaluator = self._training()
         path, space = self.directory.path, self.problem.space
-        logs = [TrialLog(path / name, space) for name in ("trials.jsonl", "baseline.jsonl")]
+        names = ("trials.jsonl", "baseline.jsonl", "final.jsonl")
+        searched, random, final = logs = [TrialLog(path / name, space) for name in names]
         executor = self._executor(self.devices)
-        interrupted = False
+        result = Result(path, searched.trials, random.trials, [], None, False)
         try:
-            self._arm("search", self.options.strategy, executor, logs[0], [])
+            self._check_training(executor, searched)
+            self._arm("search", self.options.strategy, executor, searched, [])
             if self.wants_baseline:
-                self._arm("random", "random", executor, logs[1], logs[0].trials)
+                self._arm("random", "random", executor, random, searched.trials)
+            result = replace(result, final=self._final(executor, final, [*searched.trials, *random.trials]))
         except KeyboardInterrupt:
-            interrupted = True
+            result = replace(result, final=final.trials, interrupted=True)
         finally:
             executor.shutdown(cancel_futures=True)
-            self.directory.write_csv(logs[0].trials)
+            self.directory.write_csv(searched.trials)
             for log in logs:
                 log.close()
-        result = Result(path, logs[0].trials, logs[1].trials, None, interrupted)
         if not best_first([*result.trials, *result.baseline]):
             return result
         try:
@@ -133,15 +119,28 @@ class _Run:
     def wants_baseline(self) -> bool:
         return self.options.wants_baseline and self.options.strategy != "random"
 
+    def _training(self) -> Training:
+        o = self.options
+        stopping = Stopping(o.epochs, o.patience, o.min_change, o.patience_from)
+        return Training(self.dataset, stopping, sample=o.sample, folds=o.folds, seed=o.seed)
+
     def _executor(self, devices: list[str]) -> Workers:
         if self.options.workers == 0:
             return Inline(self.evaluator, devices[0])
         trials = self.options.limits[0] or len(devices)
         return Local(self.evaluator, devices[:trials])
 
+    def _check_training(self, executor: Workers, log: TrialLog) -> None:
+        """Before the first trial: say so where a small network cannot even learn one batch by heart."""
+        if log.trials or self.verbosity < 0:
+            return
+        for warning in executor.submit(Training.check).result():
+            self.console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
     def _arm(self, arm: str, strategy: Any, executor: Workers, log: TrialLog, known: Sequence[Trial]) -> None:
         """One search to the limits of the options; the random arm is given what the search has cost."""
         trials, seconds = self.options.limits
+        seconds = None if seconds is None else seconds * self.options.search_share
         if arm == "random":
             trials, seconds = len(known), None
         weights_of = self.directory.weights_of(arm)
@@ -158,12 +157,35 @@ class _Run:
             known=known,
             monitors=(KeepBestWeights(weights_of), bar, *self.monitors),
             weights_of=weights_of,
+            pace=None if seconds is None else self._pace(seconds),
         ).run()
+
+    def _pace(self, seconds: float) -> Pace:
+        samples = self.options.epochs * sum(len(dataset.train) for dataset in self.evaluator.searched)
+        return Pace(seconds, len(self.devices), samples, self.options.epochs, self.devices[0])
+
+    def _final(self, executor: Workers, log: TrialLog, trials: Sequence[Trial]) -> list[Trial]:
+        """Train the best networks again, for as many epochs as the options or the time left allow."""
+        options = self.options
+        epochs = LONGER * options.epochs if options.final_epochs is None else options.final_epochs
+        if not epochs or not trials:
+            return []
+        chosen = [(trial, epochs) for trial in finalists(trials)]
+        if options.time is not None and options.final_epochs is None:
+            left = max(options.time * (1 - options.search_share) / 2, options.time - max(t.elapsed for t in trials))
+            share = options.sample * (1 - 1 / options.folds if options.folds > 1 else 1)
+            chosen = affordable(trials, left, len(self.devices), options.epochs, share)
+        if self.verbosity >= 0 and chosen:
+            longest = max(epochs for _, epochs in chosen)
+            self.console.print(f"final training: the best {len(chosen)}, up to {longest} epochs", highlight=False)
+        final = FinalTraining(log, executor, options.seed, self.directory.weights_of("final"))
+        return final.run([(trial, epochs / options.epochs) for trial, epochs in chosen])
 
     def _finish(self, result: Result) -> Result:
         """Test the best network, once, and write its folder; the test waits where the search was interrupted."""
         best = result.best
-        arm = "search" if any(trial is best for trial in result.trials) else "random"
+        arms = {"final": result.final, "search": result.trials, "random": result.baseline}
+        arm = next(name for name, trials in arms.items() if any(trial is best for trial in trials))
         weights = self.directory.weights_of(arm)(best.number)
         test = None
         if not (result.interrupted and weights.exists()):
@@ -171,35 +193,10 @@ class _Run:
             try:
                 test = executor.submit(Training.test, best.candidate, weights).result()
             except JobFailed:  # weights deleted or damaged by hand: the same seed trains the same network
-                executor.submit(evaluate, Job(best.number, best.candidate, best.seed, weights)).result()
+                final = arm == "final" or self.options.folds > 1
+                executor.submit(evaluate, Job(best.number, best.candidate, best.seed, weights, final=final)).result()
                 test = executor.submit(Training.test, best.candidate, weights).result()
             finally:
                 executor.shutdown(cancel_futures=True)
         export(best, weights, self.dataset, self.directory.path / "best", self.options.budget, test)
         return replace(result, test_accuracy=test)
-
-
-def _source(data: Any) -> Source:
-    if isinstance(data, Source):
-        return data
-    if isinstance(data, tuple | list) and len(data) == 2:
-        return Arrays(*data)
-    if isinstance(data, str):
-        kind, _, rest = data.partition(":")
-        if kind not in plugins.names("nas.data") and importlib.util.find_spec(kind.partition(".")[0] or "?"):
-            name, _, rest = rest.partition(":")  # package.module:Class[:PATH]
-            kind = f"{kind}:{name}"
-        path, *items = re.split(r",(?=\w+=)", rest)  # a path may hold commas
-        options = dict(item.partition("=")[::2] for item in items)
-        cls = plugins.find("nas.data", kind, Source)
-        plugins.check_options(cls, options, f"data kind {kind}")
-        return cls(path, **options)  # type: ignore[no-any-return]  # a plug-in's class
-    raise ValueError(f"data must be 'KIND:PATH', arrays (X, y) or a nas.dataset.Source, got {type(data).__name__}")
-
-
-def _plugin(folder: str, spec: Any, kind: type, *args: Any) -> Any:
-    if inspect.isclass(spec):
-        return plugins.checked(spec, kind, spec.__name__)(*args)
-    if isinstance(spec, str):
-        return plugins.make(folder, spec, kind, *args)
-    raise ValueError(f"{folder}: give a name or a subclass of {kind.__name__}, got {spec!r}")

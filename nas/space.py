@@ -16,9 +16,14 @@ from typing import Any
 import numpy as np
 
 from nas.architecture import Architecture
-from nas.budget import Budget, BudgetError, Choose, LookAhead, format_size
+from nas.budget import Budget, BudgetError, Choose, LookAhead
+from nas.diagnosis import diagnose
+from nas.narrow import Narrowing, family
 from nas.ops import Scalar, Shape
-from nas.recipe import Recipe, choose_recipe
+from nas.recipe import DEFAULTS, Recipe, choose_recipe
+
+UNLIMITED = 10**15  # parameters
+FORKS = 300  # draws that meet every fork of a space
 
 Answer = Callable[[str, Sequence[Scalar], Sequence[float]], int]
 """Name of the fork, options that fit, number of completions of each (or 1) -> position of the option taken."""
@@ -63,6 +68,11 @@ class SearchSpace(ABC):
     A new space writes `describe`. It may write `recipe`, and `completions` where it can count better than look-ahead.
     """
 
+    defaults: Mapping[str, Scalar] = {}  # the option a fork takes where `--only` leaves it out; else its first one
+    contexts: tuple[int, ...] = ()  # where a sample is a frame: how many frames either side a network may see
+    augmentations: Mapping[str, Sequence[Scalar]] = {}  # fields of the recipe that suit the data: options, usual first
+    narrowing = Narrowing()
+
     def __init__(self, input_shape: Shape, classes: int, budget: Budget | None = None) -> None:
         self.input_shape, self.classes, self.budget = tuple(input_shape), classes, budget
 
@@ -72,7 +82,22 @@ class SearchSpace(ABC):
 
     def recipe(self, choose: Choose) -> Recipe:
         """How it is trained, through the same `choose`; nothing here may change the number of parameters."""
-        return choose_recipe(choose)
+        return choose_recipe(choose, self.augmentations)
+
+    def input(self, choose: Choose) -> Shape:
+        """The shape of a sample: of a frame, (2c + 1, features), the context c chosen at the fork `context`."""
+        if not self.contexts:
+            return self.input_shape
+        return (2 * int(choose("context", self.contexts)) + 1, *self.input_shape)
+
+    def offered(self, name: str, options: Sequence[Scalar]) -> Sequence[Scalar]:
+        """The options of a fork of `describe` that `--fix` and `--only` leave; there may be none."""
+        return self.narrowing.options(name, options, self._usual(name))
+
+    def _usual(self, name: str) -> Scalar | None:
+        """What a practitioner would take first at a fork."""
+        usual = {**DEFAULTS, **{knob: options[0] for knob, options in self.augmentations.items()}, **self.defaults}
+        return usual.get(name, usual.get(family(name)))
 
     def completions(self, taken: Mapping[str, Scalar], name: str, options: Sequence[Scalar]) -> Sequence[float]:
         """Of each option at fork `name`, after the choices `taken`: how many completions fit the budget.
@@ -83,18 +108,34 @@ class SearchSpace(ABC):
 
     @cached_property
     def _look_ahead(self) -> Callable[[Mapping[str, Scalar], str, Sequence[Scalar]], list[float]]:
-        if self.budget is None:
+        if self.budget is None and not self.narrowing:
             return lambda taken, name, options: [1.0] * len(options)
-        return LookAhead(self.describe, self.budget.least, self.budget.most)
+        budget = self.budget or Budget(UNLIMITED)
+        return LookAhead(self._described, budget.least, budget.most)
+
+    def _described(self, choose: Choose) -> Architecture:
+        """`describe` with the options that the user leaves open; no budget holds it where a fork is left with none."""
+        closed = False
+
+        def narrowed(name: str, options: Sequence[Scalar]) -> Scalar:
+            nonlocal closed
+            left = self.offered(name, options)
+            closed = closed or not left
+            return choose(name, left or options)
+
+        architecture = self.describe(narrowed)
+        return _Closed(architecture.input_shape, architecture.nodes) if closed else architecture
 
     def check(self) -> None:
-        """Raise `BudgetError` if no network fits, naming the network that comes nearest."""
-        if self.budget is None:
+        """Raise `ValueError` for names and values of `--fix` and `--only` that are not here, or if no network fits."""
+        if self.narrowing:
+            self._check_narrowing()
+        if self.budget is None and not self.narrowing:
             return
         try:
             self.draw(lambda name, options, weights: 0)
         except BudgetError:
-            raise BudgetError(self._diagnosis(self.budget)) from None
+            raise BudgetError(self._diagnosis(self.budget or Budget(UNLIMITED))) from None
 
     def draw(self, answer: Answer) -> Candidate:
         """The one door: every candidate of every strategy comes from here, answered fork by fork."""
@@ -104,7 +145,7 @@ class SearchSpace(ABC):
         def take(name: str, options: Sequence[Scalar], weights: Sequence[float]) -> Scalar:
             if name in taken:
                 raise ValueError(f"space {self} asks {name!r} twice in one draw; give each fork its own name")
-            if not all(weights):
+            if not all(weights) or not weights:
                 fitting = [(o, w) for o, w in zip(options, weights, strict=True) if w > 0]
                 if not fitting:
                     raise BudgetError(f"no option of {name!r} fits the parameter budget after {taken}")
@@ -114,8 +155,15 @@ class SearchSpace(ABC):
             taken[name] = choice.value
             return choice.value
 
-        architecture = self.describe(lambda name, options: take(name, options, self.completions(taken, name, options)))
-        recipe = self.recipe(lambda name, options: take(name, options, (1.0,) * len(options)))
+        def build(name: str, options: Sequence[Scalar]) -> Scalar:
+            options = self.offered(name, options)
+            return take(name, options, self.completions(taken, name, options))
+
+        def train(name: str, options: Sequence[Scalar]) -> Scalar:
+            options = self.narrowing.training(name, options, self._usual(name))
+            return take(name, options, (1.0,) * len(options))
+
+        architecture, recipe = self.describe(build), self.recipe(train)
         if self.budget is not None:
             assert architecture.num_params in self.budget, (architecture.num_params, self.budget, taken)
         return Candidate(architecture, recipe, tuple(choices))
@@ -123,6 +171,10 @@ class SearchSpace(ABC):
     def sample(self, rng: np.random.Generator) -> Candidate:
         """A random candidate: at each fork an option in proportion to its completions."""
         return self.draw(lambda name, options, weights: _weighted(weights, rng))
+
+    def default(self) -> Candidate:
+        """The candidate of all defaults; where one does not fit the budget, the nearest that does."""
+        return self.draw(lambda name, options, weights: _nearest(self._usual(name), options))
 
     def mutate(self, parent: Candidate, rng: np.random.Generator) -> Candidate:
         """`parent` with one decision changed; what follows from it is kept, or is the nearest that still fits."""
@@ -137,7 +189,7 @@ class SearchSpace(ABC):
             others = [i for i, option in enumerate(options) if option != values[name]]
             return int(others[rng.integers(len(others))])
 
-        return replace(self.draw(answer), fidelity=parent.fidelity)
+        return self.draw(answer)
 
     def crossover(self, a: Candidate, b: Candidate, rng: np.random.Generator) -> Candidate:
         """Each decision from one of the parents, by a fair coin; what does not fit is the nearest that does."""
@@ -147,7 +199,7 @@ class SearchSpace(ABC):
             one, other = (first, second) if rng.random() < 0.5 else (second, first)
             return _inherit(one if name in one else other, name, options, weights, rng)
 
-        return replace(self.draw(answer), fidelity=a.fidelity)
+        return self.draw(answer)
 
     def replay(self, values: Mapping[str, Scalar], fidelity: float = 1.0) -> Candidate:
         """The candidate of recorded choices. Raises `ValueError` where one is missing or not offered here."""
@@ -178,34 +230,60 @@ class SearchSpace(ABC):
     def __str__(self) -> str:
         return type(self).__module__.rpartition(".")[2] or type(self).__name__
 
+    def on(
+        self,
+        contexts: Sequence[int] = (),
+        augmentations: Mapping[str, Sequence[Scalar]] | None = None,
+        narrowing: Narrowing | None = None,
+    ) -> SearchSpace:
+        """The same space on data of this kind, and with what the user leaves open."""
+        twin = self._twin()
+        twin.contexts, twin.augmentations = tuple(contexts), augmentations or {}
+        twin.narrowing = narrowing or Narrowing()
+        return twin
+
     def unlimited(self) -> SearchSpace:
         """The same space without its budget."""
-        twin = copy(self)
+        twin = self._twin()
         twin.budget = None
-        twin.__dict__.pop("_look_ahead", None)
+        return twin
+
+    def _twin(self) -> SearchSpace:
+        """A copy without what this one has counted and cached."""
+        twin = copy(self)
+        for name, value in ((name, value) for cls in type(self).__mro__ for name, value in vars(cls).items()):
+            if isinstance(value, cached_property):
+                twin.__dict__.pop(name, None)
         return twin
 
     def smallest(self) -> Architecture:
         """The smallest network, whatever the budget."""
-        return LookAhead(self.unlimited().describe, 0, 0).smallest()
+        return LookAhead(self.unlimited()._described, 0, 0).smallest()
+
+    def _check_narrowing(self) -> None:
+        """Compare the names and values of `--fix` and `--only` with the forks that draws of the whole space meet."""
+        whole, rng = self.on(self.contexts, self.augmentations).unlimited(), np.random.default_rng(0)
+        forks: dict[str, set[Scalar]] = {}
+        for _ in range(FORKS):
+            for choice in whole.sample(rng).choices:
+                forks.setdefault(choice.name, set()).update(choice.options)
+        self.narrowing.check(forks)
 
     def _diagnosis(self, budget: Budget) -> str:
         inputs = "x".join(map(str, self.input_shape))
         where = f"space {self} on {inputs} inputs and {self.classes} classes"
         network = self.smallest()
-        if network.num_params <= budget.most:
-            return (
-                f"no network of {where} uses at least {budget.fill:g} of the parameter budget {budget.most:,}; "
-                f"lower --fill or --budget"
-            )
-        largest = max(range(len(network.nodes)), key=lambda i: network.layer_params[i])
-        layers = [i for i, n in enumerate(network.nodes) if network.layer_params[i]]
-        position = "its first layer" if largest == layers[0] else f"one {network.nodes[largest].op}"
-        return (
-            f"the smallest network of {where} has {network.num_params:,} parameters, "
-            f"{network.layer_params[largest]:,} of them in {position}, and the parameter budget is {budget.most:,}; "
-            f"raise --budget to at least {format_size(network.num_params, up=True)} or lower the number of inputs"
-        )
+        if isinstance(network, _Closed):
+            return f"--fix leaves no network of {where}; its values rule each other out"
+        return diagnose(where, network, budget)
+
+
+class _Closed(Architecture):
+    """A network that `--fix` rules out: larger than any budget."""
+
+    @cached_property
+    def num_params(self) -> int:
+        return 2 * UNLIMITED
 
 
 def _weighted(weights: Sequence[float], rng: np.random.Generator) -> int:
@@ -218,11 +296,18 @@ def _inherit(
 ) -> int:
     """The option that `values` has at this fork; the nearest number; a weighted draw where there is neither."""
     wanted = values.get(name)
-    if wanted in options and name in values:
+    if name in values and (wanted in options or (_is_number(wanted) and all(map(_is_number, options)))):
+        return _nearest(wanted, options)
+    return _weighted(weights, rng)
+
+
+def _nearest(wanted: Any, options: Sequence[Any]) -> int:
+    """The option that is `wanted`, else the number nearest to it, else the first."""
+    if wanted in options:
         return list(options).index(wanted)
     if _is_number(wanted) and all(map(_is_number, options)):
         return min(range(len(options)), key=lambda i: abs(options[i] - wanted))
-    return _weighted(weights, rng)
+    return 0
 
 
 def _is_number(value: object) -> bool:

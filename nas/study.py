@@ -16,10 +16,11 @@ import numpy as np
 from nas.evaluate import Job, Outcome, evaluate
 from nas.executor import Workers
 from nas.monitor import Monitor
+from nas.pace import Pace
 from nas.space import Candidate
 from nas.store import TrialLog
 from nas.strategy import Strategy
-from nas.trial import Row, Trial
+from nas.trial import Trial, finite
 
 GRACE = 0.1  # share of the time limit that running trials may take beyond it
 COPIES = 1000  # trials in a row without a new candidate: the space is exhausted, or the strategy has converged
@@ -39,6 +40,7 @@ class Study:
     known: Sequence[Trial] = ()
     monitors: Sequence[Monitor] = ()
     weights_of: Callable[[int], Path] | None = None  # where trial n leaves its weights, should it be the best so far
+    pace: Pace | None = None
     _running: dict[Future[Outcome], Job] = field(default_factory=dict, init=False)
     _waiting: dict[Key, list[Job]] = field(default_factory=dict, init=False)  # candidates like one that is running
 
@@ -53,6 +55,8 @@ class Study:
         self._best = max((t.value for t in self.log.trials if t.values), default=float("-inf"))
         for trial in self.log.trials:  # resume is replay
             self.strategy.tell(trial)
+            if self.pace is not None:
+                self.pace.told(trial)
         self._watching = list(self.monitors)
         self._notify("started", self.log.trials)
         try:
@@ -91,6 +95,8 @@ class Study:
         number = next(self._numbers)
         rng = np.random.default_rng((self.seed, number))
         candidate = self.strategy.ask(rng, self._pending())
+        if self.pace is not None:
+            candidate = self.pace(candidate)
         weights = self.weights_of(number) if self.weights_of else None
         job = Job(number, candidate, int(np.random.SeedSequence((self.seed, number, 1)).generate_state(1)[0]), weights)
         self._asked += 1
@@ -143,8 +149,8 @@ class Study:
         else:
             outcome = result.result()
             if len(outcome.values) == 1 and np.isfinite(outcome.values[0]):
-                values, curve = (float(outcome.values[0]),), tuple(map(_finite, outcome.curve))
-                trial = replace(trial, values=values, metrics=_finite(outcome.metrics), curve=curve)
+                values, curve = (float(outcome.values[0]),), tuple(map(finite, outcome.curve))
+                trial = replace(trial, values=values, metrics=finite(outcome.metrics), curve=curve)
             else:
                 trial = replace(trial, error=f"the objective is not one number, or not finite: {outcome.values}")
         self.log.append(trial)
@@ -152,6 +158,8 @@ class Study:
             self._finished.setdefault(job.candidate.key, trial)
             self._best = max(self._best, trial.value)
         self.strategy.tell(trial)
+        if self.pace is not None:
+            self.pace.told(trial)
         self._notify("told", trial)
         if trial.error is not None:
             self._notify("failed", trial, trace)
@@ -165,8 +173,3 @@ class Study:
             except Exception as error:
                 self._watching.remove(monitor)
                 logging.getLogger("nas").warning("%s is dropped: %r", type(monitor).__name__, error)
-
-
-def _finite(row: Row) -> Row:
-    """A row as the log can hold it: plain numbers, and none that is not finite."""
-    return {name: v if isinstance(v, int) else float(v) for name, v in row.items() if np.isfinite(v)}

@@ -52,6 +52,12 @@ def _comparison(result: Result) -> list[str]:
             f"Random search at equal cost, {_count(result.baseline)}: best {_best(result.baseline)} "
             f"(one run each, so a small difference means little)"
         )
+    if final := best_first(result.final):
+        epochs = f"{final[0].metrics['epochs']:.0f} epochs, {final[0].metrics['seconds']:.0f} s"
+        lines.append(
+            f"Final training of the best {len(result.final)} on all training data: {_best(final)} validation accuracy "
+            f"({final[0].params:,} parameters, {epochs}): {final[0].candidate.architecture}"
+        )
     if result.test_accuracy is not None:
         lines.append(f"Test accuracy of the best network, measured once: {100 * result.test_accuracy:.2f} %")
     return lines

@@ -85,3 +85,8 @@ class Trial:
 def best_first(trials: Iterable[Trial]) -> list[Trial]:
     """The trials that have a value, best first; of equals the smaller, then the one that was trained."""
     return sorted((t for t in trials if t.values), key=lambda t: (-t.value, t.params, t.copy_of is not None, t.number))
+
+
+def finite(row: Row) -> Row:
+    """A row as the log can hold it: plain numbers, and none that is not finite."""
+    return {name: v if isinstance(v, int) else float(v) for name, v in row.items() if math.isfinite(v)}

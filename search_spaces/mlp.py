@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -27,8 +29,10 @@ SHALLOWEST = {"free": 1, "cylinder": 1, "pyramid": 2, "inverse-pyramid": 2, "dia
 NORMS = {"none": 1, "batchnorm": 2, "layernorm": 3}  # parameters a unit: bias, scale and shift, or all three
 TAPERS = (0.125, 0.25, 0.5, 0.75)  # the narrowest layer as a share of the widest
 DROPOUTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+DROPPED = {"hidden": ("hidden",), "input too": ("input", "hidden"), "last": ()}  # the layers that dropout follows
 DEEPEST = 64  # layers; the table of counts grows with them
-SOLVED_FILL = 0.9  # the least share of the budget that solved widths use, where no other fill is asked for
+SIZES = (1.0, 0.5, 0.25, 0.1, 0.05)  # shares of the budget that solved widths aim at
+SOLVED_FILL = 0.9  # the least share of what they aim at that they use, where no other fill is asked for
 
 Widths = npt.NDArray[np.int64]
 
@@ -38,6 +42,20 @@ class MLP(SearchSpace):
 
     `free` chooses every width; for the other macro shapes the widths are solved so that the network uses the budget.
     """
+
+    defaults = {
+        "context": 25,
+        "shape": "free",
+        "depth": 3,
+        "norm": "batchnorm",
+        "activation": "gelu",
+        "dropout": 0.3,
+        "width": 512,
+        "lr": 2e-3,
+        "weight_decay": 1e-2,
+        "schedule": "onecycle",
+        "label_smoothing": 0.05,
+    }
 
     def __init__(
         self,
@@ -57,10 +75,10 @@ class MLP(SearchSpace):
         self.max_depth, self.min_width, self.max_width = max_depth, min_width, max_width
         grid = {int(2**octave * step) for octave in range(24) for step in (1, 1.25, 1.5, 1.75)}
         self.widths = tuple(sorted({w for w in grid if min_width <= w <= max_width} | {min_width, max_width}))
-        self._solved: dict[tuple[Scalar, ...], int] = {}
-        self._counts: dict[tuple[tuple[str, Scalar], ...], float] = {}
+        self._aligned = np.arange(min_width, max_width + 1) % 8 == 0
 
     def describe(self, choose: Choose) -> Architecture:
+        sample = self.input(choose)
         shape = str(choose("shape", tuple(s for s, least in SHALLOWEST.items() if least <= self.max_depth)))
         depth = int(choose("depth", range(SHALLOWEST[shape], self.max_depth + 1)))
         norm = str(choose("norm", tuple(NORMS)))
@@ -69,18 +87,38 @@ class MLP(SearchSpace):
             widths = [int(choose(f"width{i}", self.widths)) for i in range(1, depth + 1)]
         else:
             taper = 1.0 if shape == "cylinder" else float(choose("taper", TAPERS))
-            widest = self.solve(shape, depth, norm, skip, taper) if self.budget else int(choose("width", self.widths))
+            if self.budget is None:
+                widest = int(choose("width", self.widths))
+            else:
+                size = float(choose("size", self._sizes))
+                widest = self.solve(math.prod(sample), shape, depth, norm, skip, taper, size)
             widths = self.profile(shape, depth, taper, widest)
         activation = str(choose("activation", tuple(ACTIVATIONS)))
         dropout = float(choose("dropout", DROPOUTS))
+        dropped = DROPPED[str(choose("dropped", tuple(DROPPED)))] if dropout else ()
 
-        net = Sketch(self.input_shape)
-        x = net("flatten", net.input)
-        for i, width in enumerate(widths):
+        net = Sketch(sample)
+        x = net("dropout", net("flatten", net.input), p=dropout if "input" in dropped else 0.0)
+        for i, width in enumerate(widths, 1):
             y = net("linear", x, out=width, bias=norm != "batchnorm")
-            y = net("dropout", net(activation, net(norm, y)), p=dropout)
-            x = net.residual(x, y) if skip and i > 0 else y
+            p = dropout if "hidden" in dropped or i == depth else 0.0
+            y = net("dropout", net(activation, net(norm, y)), p=p)
+            x = net.residual(x, y) if skip and i > 1 else y
         return net.done(net("linear", x, out=self.classes))
+
+    # what has been counted belongs to one budget and one narrowing: a copy of the space begins anew
+
+    @cached_property
+    def _solved(self) -> dict[tuple[Scalar, ...], int]:
+        return {}
+
+    @cached_property
+    def _shapes(self) -> dict[tuple[Scalar, ...], tuple[Widths, Widths]]:
+        return {}
+
+    @cached_property
+    def _counts(self) -> dict[tuple[tuple[str, Scalar], ...], float]:
+        return {}
 
     def profile(self, shape: str, depth: int, taper: float, widest: int) -> list[int]:
         """The widths of a macro shape; multiples of 8 where the widest is one, since hardware likes them."""
@@ -93,71 +131,98 @@ class MLP(SearchSpace):
         widths: Widths = grain * np.rint(widest[:, None] * shares / grain).astype(np.int64)
         return np.maximum(self.min_width, widths)
 
-    def solve(self, shape: str, depth: int, norm: str, skip: bool, taper: float) -> int:
-        """The widest layer that brings this macro shape nearest below the budget; 0 where none reaches the fill."""
+    def solve(self, inputs: int, shape: str, depth: int, norm: str, skip: bool, taper: float, size: float) -> int:
+        """The widest layer that brings this shape nearest below `size` of the budget; 0 where none reaches the fill."""
         assert self.budget is not None
-        key = (shape, depth, norm, skip, taper)
+        key = (inputs, shape, depth, norm, skip, taper, size)
         if key not in self._solved:
-            least = self.budget.floor(SOLVED_FILL if self.budget.fill is None else self.budget.fill)
-            widest = np.arange(self.min_width, self.max_width + 1)
-            params = self._params(self._profiles(shape, depth, taper, widest), norm, skip)
-            fits = (least <= params) & (params <= self.budget.most)
-            aligned = fits & (widest % 8 == 0)
+            aim = Budget(max(1, int(self.budget.most * size)), self.budget.fill)
+            least = aim.floor(SOLVED_FILL if aim.fill is None else aim.fill)
+            first, after = self._shaped(shape, depth, norm, skip, taper)
+            params = inputs * first + after
+            fits = (least <= params) & (params <= aim.most)
+            aligned = fits & self._aligned
             chosen = np.where(aligned if aligned.any() else fits, params, 0)
-            self._solved[key] = int(widest[chosen.argmax()]) if fits.any() else 0
+            self._solved[key] = self.min_width + int(chosen.argmax()) if fits.any() else 0
         return self._solved[key]
 
-    def params(self, widths: Sequence[int], norm: str, skip: bool) -> int:
-        """Parameters of the network of these widths."""
-        return int(self._params(np.array([widths]), norm, skip)[0])
+    def _shaped(self, shape: str, depth: int, norm: str, skip: bool, taper: float) -> tuple[Widths, Widths]:
+        """For every widest layer from `min_width` on: width of the first, parameters beyond the input's weights."""
+        key = (shape, depth, norm, skip, taper)
+        if key not in self._shapes:
+            widths = self._profiles(shape, depth, taper, np.arange(self.min_width, self.max_width + 1))
+            self._shapes[key] = widths[:, 0], self._params(0, widths, norm, skip)
+        return self._shapes[key]
 
-    def _params(self, widths: Widths, norm: str, skip: bool) -> Widths:
+    def params(self, inputs: int, widths: Sequence[int], norm: str, skip: bool) -> int:
+        """Parameters of the network of these widths on so many inputs."""
+        return int(self._params(inputs, np.array([widths]), norm, skip)[0])
+
+    def _params(self, inputs: int, widths: Widths, norm: str, skip: bool) -> Widths:
         """`params` for many at once, (n, depth) -> (n,); a skip costs a projection where two widths differ."""
         before, after = widths[:, :-1], widths[:, 1:]
         inner = (before * after * (1 + (skip & (before != after)))).sum(axis=1)
-        ends = math.prod(self.input_shape) * widths[:, 0] + (widths[:, -1] + 1) * self.classes
+        ends = inputs * widths[:, 0] + (widths[:, -1] + 1) * self.classes
         return inner + ends + NORMS[norm] * widths.sum(axis=1)  # type: ignore[no-any-return]  # numpy
 
     def completions(self, taken: Mapping[str, Scalar], name: str, options: Sequence[Scalar]) -> Sequence[float]:
         """Exact: uniform over the networks that fit within each depth, over the depths and shapes that have any."""
-        if self.budget is None or name in ("activation", "dropout"):
+        if self.budget is None or any(re.fullmatch(r"width\d+", fork) for fork in self.narrowing.names):
+            return super().completions(taken, name, options)  # the table has the same widths for every layer
+        if name in ("activation", "dropout", "dropped"):
             return (1.0,) * len(options)
         if name.startswith("width"):
             layer = int(name.removeprefix("width"))
             before = [int(taken[f"width{i}"]) for i in range(1, layer)]
-            counts = self._next_width(before, int(taken["depth"]), str(taken["norm"]), bool(taken.get("skip")))
+            inputs, depth, norm = self._inputs(taken), int(taken["depth"]), str(taken["norm"])
+            counts = self._next_width(inputs, before, depth, norm, bool(taken.get("skip")))
             return counts.tolist()  # type: ignore[no-any-return]  # numpy types tolist as Any
-        totals = [self._count({**taken, name: option}) for option in options]
-        return [float(total > 0) for total in totals] if name in ("shape", "depth") else totals
+        if name in ("context", "shape", "depth"):
+            return [float(any(self._fits({**taken, name: option}))) for option in options]
+        return [self._count({**taken, name: option}) for option in options]
+
+    def _inputs(self, taken: Mapping[str, Scalar]) -> int:
+        return math.prod(self.input_shape) * (2 * int(taken.get("context", 0)) + 1)
 
     def _count(self, taken: Mapping[str, Scalar]) -> float:
-        """Networks that fit after the choices `taken` of shape, depth, norm, skip and taper, summed over those open."""
+        """Networks that fit after the choices `taken`, summed over the forks still open; dropout's do not count."""
         key = tuple(taken.items())
         if key not in self._counts:
-            shape = str(taken["shape"])
-            solved = shape not in ("free", "cylinder")
-            self._counts[key] = sum(
-                self._fitting(shape, depth, norm, skip, taper)
-                for depth in _open(taken, "depth", range(SHALLOWEST[shape], self.max_depth + 1))
-                for norm in _open(taken, "norm", NORMS)
-                for skip in _open(taken, "skip", (False, True) if depth > 1 else (False,))
-                for taper in _open(taken, "taper", TAPERS if solved else (1.0,))
-            )
+            self._counts[key] = sum(self._fits(taken))
         return self._counts[key]
 
-    def _fitting(self, shape: str, depth: int, norm: str, skip: bool, taper: float) -> float:
-        if shape == "free":
-            return float(self._next_width([], depth, norm, skip).sum())
-        return float(self.solve(shape, depth, norm, skip, taper) > 0)
+    def _fits(self, taken: Mapping[str, Scalar]) -> Iterator[float]:
+        """The terms of `_count`."""
+        inputs = self._inputs(taken)
+        for shape in self._open(taken, "shape", tuple(SHALLOWEST)):
+            for depth, norm in product(
+                self._open(taken, "depth", range(SHALLOWEST[shape], self.max_depth + 1)),
+                self._open(taken, "norm", tuple(NORMS)),
+            ):
+                for skip in self._open(taken, "skip", (False, True)) if depth > 1 else (False,):
+                    if shape == "free":
+                        yield float(self._next_width(inputs, [], depth, norm, skip).sum())
+                        continue
+                    tapers = self._open(taken, "taper", TAPERS) if shape != "cylinder" else (1.0,)
+                    for taper, size in product(tapers, self._open(taken, "size", self._sizes)):
+                        yield float(self.solve(inputs, shape, depth, norm, skip, taper, size) > 0)
 
-    def _next_width(self, before: list[int], depth: int, norm: str, skip: bool) -> npt.NDArray[np.float64]:
-        """How many networks go on from the widths `before` with each of `self.widths`."""
+    def _open(self, taken: Mapping[str, Any], name: str, options: Sequence[Scalar]) -> Iterable[Any]:
+        return (taken[name],) if name in taken else self.offered(name, options)
+
+    @property
+    def _sizes(self) -> tuple[float, ...]:
+        return SIZES if self.budget is not None and self.budget.fill is None else (1.0,)
+
+    def _next_width(self, inputs: int, before: list[int], depth: int, norm: str, skip: bool) -> npt.NDArray[np.float64]:
+        """How many networks go on from the widths `before` with each of the widths on offer."""
         assert self.budget is not None
-        widths = np.array(self.widths)
-        inputs = before[-1] if before else math.prod(self.input_shape)
-        layer = inputs * widths * (1 + (skip & (widths != inputs) & bool(before))) + NORMS[norm] * widths
-        spent = layer + (self.params(before, norm, skip) - before[-1] * self.classes if before else self.classes)
-        table = _table(self.widths, NORMS[norm], skip, self.classes, self.budget.most, self.max_depth)
+        offered = tuple(int(width) for width in self.offered("width1", self.widths))
+        widths = np.array(offered)
+        left = before[-1] if before else inputs
+        layer = left * widths * (1 + (skip & (widths != left) & bool(before))) + NORMS[norm] * widths
+        spent = layer + (self.params(inputs, before, norm, skip) - left * self.classes if before else self.classes)
+        table = _table(offered, NORMS[norm], skip, self.classes, self.budget.most, self.max_depth)
         return table.completions(spent, depth - len(before) - 1, self.budget.least, self.budget.most)
 
 
@@ -166,7 +231,3 @@ def _table(widths: tuple[int, ...], unit: int, skip: bool, classes: int, most: i
     w = np.array(widths, dtype=np.int64)
     doubled = 1 + (skip & (w[:, None] != w[None, :]))
     return ChainTable(w[:, None] * w[None, :] * doubled + unit * w[None, :], w * classes, most, depth)
-
-
-def _open(taken: Mapping[str, Any], name: str, options: Iterable[Any]) -> Iterable[Any]:
-    return (taken[name],) if name in taken else options

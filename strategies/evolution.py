@@ -11,33 +11,58 @@ from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
 from nas.trial import Trial
 
+MUTATIONS = 3  # between the default and a network of the first population
+
 
 class Evolution(Strategy):
     """The last `population` trials live; the best of `sample` of them is mutated; the oldest dies, however good.
 
-    With probability `crossover` the child takes its decisions from two such parents before it is mutated.
+    With probability `crossover` the child takes its decisions from two such parents before it is mutated. The first
+    network is the space's default, what a practitioner would try first, and every other one of the first population
+    is some mutations away from it; with `start=random` all are drawn at random, as in the paper.
     """
 
-    def __init__(self, space: SearchSpace, *, population: int = 10, sample: int = 8, crossover: float = 0.0) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        population: int = 10,
+        sample: int = 8,
+        crossover: float = 0.0,
+        start: str = "default",
+    ) -> None:
         super().__init__(space)
+        if start not in ("default", "random"):
+            raise ValueError(f"start must be default or random, got {start!r}")
         if population < 1:
             raise ValueError(f"population must be at least 1, got {population}")
         if not 1 <= sample <= population:
             raise ValueError(f"sample must be in 1..population ({population}), got {sample}")
         if not 0 <= crossover <= 1:
             raise ValueError(f"crossover must be a probability in 0..1, got {crossover}")
-        self.sample, self.crossover = sample, crossover
+        self.sample, self.crossover, self.start = sample, crossover, start
+        self.told = 0
         self.population: deque[Trial] = deque(maxlen=population)  # algorithm 1: the oldest dies
 
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
         if len(self.population) + len(pending) < (self.population.maxlen or 0) or not self.population:
-            return self.space.sample(rng)  # algorithm 1, first loop
+            return self._first(rng, self.told + len(pending))
         parent = self._tournament(rng)
         if rng.random() < self.crossover:
             parent = self.space.crossover(parent, self._tournament(rng), rng)
         return self.space.mutate(parent, rng)
 
+    def _first(self, rng: np.random.Generator, asked: int) -> Candidate:
+        """Algorithm 1, first loop."""
+        if self.start == "random" or asked % 2:
+            return self.space.sample(rng)
+        candidate = self.space.default()
+        for _ in range(MUTATIONS if asked else 0):
+            candidate = self.space.mutate(candidate, rng)
+        return candidate
+
     def tell(self, trial: Trial) -> None:
+        self.told += 1
         if trial.values:
             self.population.append(trial)
 

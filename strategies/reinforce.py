@@ -61,6 +61,9 @@ class Reinforce(Strategy):
 
         @torch.no_grad()
         def answer(name: str, options: Sequence[Scalar], weights: Sequence[float]) -> int:
+            if len(options) == 1:  # nothing to decide: read as the last word, at no cost
+                state.word = self.policy.row(name, options[0])
+                return 0
             log_probs = self.policy.step(state, name, options)
             chances = np.cumsum(np.exp(log_probs.double().numpy()))
             index = min(int(np.searchsorted(chances, rng.random() * chances[-1], side="right")), len(options) - 1)
@@ -89,8 +92,11 @@ class Reinforce(Strategy):
         for trial, advantage in zip(trials, advantages, strict=True):
             state = self.policy.start()
             for choice in trial.candidate.choices:
-                log_probs = self.policy.step(state, choice.name, choice.options)
-                state.word = self.policy.row(choice.name, choice.value)
+                word = self.policy.row(choice.name, choice.value)
+                if len(choice.options) == 1:
+                    state.word = word
+                    continue
+                log_probs, state.word = self.policy.step(state, choice.name, choice.options), word
                 entropy = -(log_probs.exp() * log_probs).sum()
                 # section 3.2: 1/m sum_k sum_t grad log P(a_t) (R_k - b), and the entropy bonus
                 loss = loss - (float(advantage) * log_probs[choice.index] + self.entropy * entropy) / self.batch

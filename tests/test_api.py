@@ -38,8 +38,10 @@ def test_a_search_on_arrays_gives_a_result(blobs: Any, tmp_path: Path) -> None:
     result = search(blobs, strategy="evolution", out=tmp_path / "out")
     assert [t.number for t in result.trials] == [0, 1, 2, 3] == [t.number for t in result.baseline]
     assert not result.interrupted
-    everything = [t for t in [*result.trials, *result.baseline] if t.values]
-    assert result.best.value == max(t.value for t in everything)
+    assert len(result.final) == 2
+    assert result.best.value == max(t.value for t in result.final)
+    longer = {t.candidate.architecture.digest for t in result.final}
+    assert longer <= {t.candidate.architecture.digest for t in [*result.trials, *result.baseline]}
     assert result.best.params <= 50_000
     assert 0 <= (result.test_accuracy or -1) <= 1
     assert result.path == tmp_path / "out"
@@ -131,7 +133,7 @@ def test_a_search_in_this_process_is_that_of_one_worker(blobs: Any) -> None:
 
 
 def test_the_baseline_costs_no_more_than_the_search_and_trains_no_network_again(blobs: Any) -> None:
-    result = search(blobs, strategy="evolution", trials=6)  # all six are drawn at random
+    result = search(blobs, strategy="evolution:start=random", trials=6)  # all six are drawn at random
     assert [t.copy_of for t in result.baseline] == list(range(6))
     assert search(blobs, strategy="random", trials=6, out="random").baseline == []
     assert search(blobs, strategy="evolution", trials=6, baseline=False, out="without").baseline == []

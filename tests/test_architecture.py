@@ -169,6 +169,60 @@ def test_nodes_that_lead_nowhere_are_dropped(network: Architecture, random_: ran
     assert net.done(len(network.nodes) - 1).nodes == network.nodes
 
 
+def test_what_is_kept_has_parameters_but_is_not_computed_nor_named() -> None:
+    net = Sketch((4,))
+    x = net("relu", net("linear", net.input, out=4))
+    dead = net("linear", net("gelu", x), out=9)
+    output = net("linear", x, out=2)
+    later = net("linear", net.input, out=3)
+    network, without = net.done(output, keep=[dead, later]), net.done(output)
+    assert network == without
+    assert network.num_params == without.num_params + 4 * 9 + 9 + 4 * 3 + 3
+    assert network.flops == without.flops
+    assert network.shapes[-1] == (2,)
+    assert sum(p.numel() for p in Network(network).parameters()) == network.num_params
+    assert Architecture.from_json(network.to_json()).num_params == network.num_params
+
+
+def test_the_order_of_a_concatenation_matters_unless_its_author_says_not() -> None:
+    def joined(*order: int, **attrs: bool) -> Architecture:
+        net = Sketch((4,))
+        net("gelu", net.input)
+        net("tanh", net.input)
+        return net.done(net("linear", net("concat", *order, **attrs), out=3))
+
+    assert joined(1, 2) != joined(2, 1)
+    assert joined(1, 2, ordered=False) == joined(2, 1, ordered=False)
+
+
+def test_a_scope_names_parts_but_tells_no_networks_apart() -> None:
+    def named(*scopes: str) -> Architecture:
+        net = Sketch((4,))
+        x = net.input
+        for scope in scopes:
+            with net.scope(scope), net.scope("inner"):
+                x = net("relu", net("linear", x, out=4))
+        return net.done(net("linear", x, out=2))
+
+    one, other = named("cell1", "cell2"), named("a", "b")
+    assert one == other
+    assert one.nodes == other.nodes
+    assert one.nodes[1].scope == "cell1.inner"
+    assert one.nodes[-1].scope == ""
+    again = Architecture.from_json(json.loads(json.dumps(one.to_json())))
+    assert [node.scope for node in again.nodes] == [node.scope for node in one.nodes]
+
+
+def test_a_deep_network_of_twin_branches_is_named_quickly() -> None:
+    net = Sketch((4,))
+    x = net.input
+    for _ in range(40):
+        branches = [net("relu", net("linear", x, out=4)) for _ in range(3)]
+        x = net("add", *branches, x)
+    network = net.done(x)
+    assert network == renumbered(network, random.Random(0))
+
+
 def test_a_sketch_leaves_out_what_computes_nothing() -> None:
     net = Sketch((4,))
     assert net("none", net("dropout", net("flatten", net.input), p=0.0)) == net.input

@@ -86,10 +86,10 @@ def test_the_least_is_the_fill_rounded_up(most: int, percent: int) -> None:
 
 
 def test_an_impossible_budget_is_explained_within_a_second() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(BudgetError) as refusal:
         MLP((868,), 11, Budget(5000)).check()
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     for fact in ("868", "11", "14,091", "13,904", "first layer", "5,000", "14.1K"):
         assert fact in str(refusal.value)
 

@@ -151,7 +151,7 @@ def test_a_line_for_every_trial_where_they_are_asked_for(here: Path, capsys: pyt
 
 def test_a_path_with_brackets_is_printed_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = Options.of({"budget": "5K", "out": str(tmp_path / "[bold]run")})
-    result = Result(tmp_path / "[bold]run", [], [], None, interrupted=False)
+    result = Result(tmp_path / "[bold]run", [], [], [], None, interrupted=False)
     print_result(result, options, Console(width=500), quiet=True)
     assert "[bold]run" in capsys.readouterr().out
 
@@ -159,7 +159,7 @@ def test_a_path_with_brackets_is_printed_as_it_is(tmp_path: Path, capsys: pytest
 def test_a_search_interrupted_before_its_first_result_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = Result(tmp_path, [], [], None, interrupted=True)
+    result = Result(tmp_path, [], [], [], None, interrupted=True)
     print_result(result, Options.of({"budget": "5K"}), Console(width=500), quiet=False)
     out = capsys.readouterr().out
     assert "nterrupted" in out

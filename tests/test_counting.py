@@ -135,7 +135,7 @@ def test_draws_of_the_mlp_space_are_uniform_within_each_depth(
     rng, drawn = np.random.default_rng(7), Counter[tuple[Scalar, ...]]()
     for _ in range(20_000):
         values = space.sample(rng).values
-        drawn[tuple(v for name, v in values.items() if name not in ("activation", "dropout"))] += 1
+        drawn[tuple(v for name, v in values.items() if name not in ("activation", "dropout", "dropped"))] += 1
     fitting = [*networks_inside(space)]
     assert set(drawn) <= set(fitting)
     depths = Counter(network[1] for network in drawn.elements())

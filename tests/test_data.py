@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from layouts import LAYOUTS, Layout, npz, samples
 from toy import SHARED
 
 from nas import plugins
-from nas.dataset import SHARES, Arrays, Dataset, Part, Source, stratified_split
-from nas.train.loop import Resident
-
-SIZES = (31, 20, 9, 40)  # samples of each class
-
-
-def samples(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    y = rng.permutation(np.repeat(np.arange(len(SIZES)), SIZES))
-    return rng.normal(3.0, 5.0, (len(y), 2, 3)).astype(np.float32) + y[:, None, None], y
+from nas.dataset import Arrays, Dataset, Part, Source, stratified_split
+from nas.normalise import affine, normalised
+from nas.recipe import AUGMENTATIONS, check_knob
+from nas.train.resident import Resident
 
 
-def npz(folder: Path) -> str:
-    x, y = samples()
-    np.savez(folder / "data.npz", X=x, y=y)
-    return str(folder / "data.npz")
+@pytest.fixture(params=LAYOUTS.values(), ids=LAYOUTS.keys())
+def layout(request: pytest.FixtureRequest) -> Layout:
+    chosen: Layout = request.param
+    return chosen
 
 
-FACTORIES: dict[str, Callable[[Path], str]] = {  # of every kind: writes its files into a folder, returns the PATH
-    "digits": lambda folder: "",
-    "npz": npz,
-}
+@pytest.fixture
+def source(layout: Layout, tmp_path: Path) -> Source:
+    return layout.source(tmp_path)
 
 
-@pytest.fixture(params=plugins.names("nas.data"))
-def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
-    kind = request.param
-    if kind not in FACTORIES:
-        pytest.fail(f"the kind of data {kind!r} has no factory: write one in tests/test_data.py, so that it is tested")
-    made: Source = plugins.find("nas.data", kind, Source)(FACTORIES[kind](tmp_path))
-    return made
+def test_every_kind_of_data_is_tested_here() -> None:
+    untested = set(plugins.names("nas.data")) - {layout.kind for layout in LAYOUTS.values()}
+    assert not untested, f"write a layout of each in tests/layouts.py: {untested}"
 
 
 def parts(dataset: Dataset) -> tuple[Part, Part, Part]:
@@ -71,18 +62,34 @@ def test_the_three_parts_are_disjoint_and_none_is_empty(source: Source) -> None:
     assert not {*train} & {*validation} | {*train} & {*test} | {*validation} & {*test}
 
 
-def test_every_class_is_in_every_part_in_its_share(source: Source) -> None:
+def test_what_the_seed_draws_is_drawn_in_its_share_of_each_class(source: Source, layout: Layout) -> None:
     dataset = source.load(0)
-    whole = np.bincount(np.concatenate([part.y for part in parts(dataset)]), minlength=len(dataset.classes))
-    for part, share in zip(parts(dataset), SHARES, strict=True):
-        assert np.abs(np.bincount(part.y, minlength=len(whole)) - whole * share).max() <= 1
+    drawn = {name: counted(getattr(dataset, name), len(dataset.classes)) for name in layout.drawn}
+    for name, share in layout.drawn.items():
+        assert np.abs(drawn[name] - sum(drawn.values()) * share).max() <= 1
 
 
-def test_the_seed_fixes_the_split(source: Source) -> None:
+def counted(part: Part, classes: int) -> np.ndarray:
+    """Samples of each class; of utterances, which are never cut in two, their number."""
+    if part.groups is None:
+        return np.bincount(part.y, minlength=classes)
+    return np.array([len(np.unique(part.groups))])
+
+
+def test_the_seed_fixes_the_split_and_nothing_else(source: Source, layout: Layout) -> None:
     one, again, other = source.load(3), source.load(3), source.load(4)
-    assert one.fingerprint == again.fingerprint != other.fingerprint
+    assert one.fingerprint == again.fingerprint
     assert [identities(part) for part in parts(one)] == [identities(part) for part in parts(again)]
-    assert {*identities(one.test)} != {*identities(other.test)}
+    for name in ("train", "validation", "test"):
+        before, after = (Counter(identities(getattr(dataset, name))) for dataset in (one, other))
+        assert (before == after) is (name not in layout.drawn)
+    assert whole(one) == whole(other)
+
+
+def whole(dataset: Dataset) -> Mapping[bytes, int]:
+    """All samples; of a table, where a median of the training part stands in for a missing number, their labels."""
+    blank = Path(dataset.name).suffix == ".csv"
+    return Counter(identity[-8:] if blank else identity for part in parts(dataset) for identity in identities(part))
 
 
 def test_the_global_generator_of_numpy_is_left_alone(source: Source) -> None:
@@ -92,27 +99,59 @@ def test_the_global_generator_of_numpy_is_left_alone(source: Source) -> None:
 
 
 def test_normalisation_is_that_of_the_training_part_alone(source: Source) -> None:
-    dataset = source.load(0)
-    mean, std = dataset.normalisation
+    dataset = replace(source.load(0), normalise="zscore")
+    offset, scale = affine(dataset)
     x = torch.from_numpy(dataset.train.x)
     axes = (0,) if x.ndim == 2 else (0, *range(2, x.ndim))
-    wanted = x.double().mean(axes), x.double().std(axes, correction=0)
-    assert mean.dtype == std.dtype == np.float32
-    torch.testing.assert_close(torch.from_numpy(mean).flatten(), wanted[0].float().flatten())
-    torch.testing.assert_close(torch.from_numpy(std).flatten(), torch.where(wanted[1] > 1e-8, wanted[1], 1.0).float())
-    elsewhere = {name: Part(getattr(dataset, name).x * 100 - 7, dataset.train.y) for name in ("validation", "test")}
+    mean, std = x.double().mean(axes), x.double().std(axes, correction=0)
+    assert offset.dtype == scale.dtype == np.float32
+    torch.testing.assert_close(torch.from_numpy(offset).flatten(), mean.float().flatten())
+    torch.testing.assert_close(torch.from_numpy(scale).flatten(), torch.where(std > 1e-8, std, 1.0).float())
+    shifted = replace(dataset, train=replace(dataset.train, x=dataset.train.x + 1))
+    assert not (affine(shifted)[0] == offset).any()
+
+
+@pytest.mark.parametrize("normalise", [None, "zscore", "minmax"])
+def test_no_number_of_validation_or_test_enters_the_normalisation_of_training(source: Source, normalise: str) -> None:
+    dataset = source.load(0)
+    dataset = replace(dataset, normalise=normalise or dataset.normalise)
+    names = ("validation", "test")
+    elsewhere = {name: replace(getattr(dataset, name), x=getattr(dataset, name).x * 100 - 7) for name in names}
     moved = replace(dataset, **elsewhere)
-    assert all((a == b).all() for a, b in zip(moved.normalisation, (mean, std), strict=True))
-    shifted = replace(dataset, train=Part(dataset.train.x + 1, dataset.train.y))
-    assert not (shifted.normalisation[0] == mean).any()
+    assert all((a == b).all() for a, b in zip(affine(moved), affine(dataset), strict=True))
+    assert (normalised(moved.train, moved) == normalised(dataset.train, dataset)).all()
 
 
 def test_a_normalised_training_part_has_mean_0_and_deviation_1(source: Source) -> None:
     dataset = source.load(0)
     resident = Resident.of(dataset.train, dataset, torch.device("cpu"))
-    assert abs(float(resident.x.mean())) < 1e-4
-    assert float(resident.x.std(correction=0)) == pytest.approx(1.0, abs=1e-3)
+    x = resident.x if resident.at is None else resident.x[resident.at]
+    assert abs(float(x.mean())) < 1e-4
+    assert float(x.std(correction=0)) == pytest.approx(1.0, abs=1e-3)
     assert (resident.y.numpy() == dataset.train.y).all()
+
+
+def test_what_it_offers_to_the_search_can_be_chosen(source: Source) -> None:
+    source.task()
+    for name, options in source.augmentations.items():
+        assert name in AUGMENTATIONS
+        assert [check_knob(name, option) for option in options] == list(options)
+        assert len(set(options)) == len(options) > 0
+    dataset = source.load(0)
+    assert dataset.contexts == source.contexts
+    assert dataset.normalise == source.normalise
+
+
+def test_groups_are_neighbours_and_have_names(source: Source) -> None:
+    for part in parts(source.load(0)):
+        if part.groups is None:
+            assert part.names == ()
+        else:
+            assert part.groups.dtype == np.int64
+            assert part.groups.shape == part.y.shape
+            assert np.unique(part.groups).tolist() == list(range(len(part.names)))
+            assert (np.diff(part.groups) >= 0).all()
+            assert len(set(part.names)) == len(part.names)
 
 
 @pytest.mark.parametrize("name", ["train", "validation", "test"])
@@ -122,9 +161,9 @@ def test_the_fingerprint_sees_one_number_in_any_part(source: Source, name: str) 
     x, y = part.x.copy(), part.y.copy()
     x.flat[5] = np.nextafter(x.flat[5], np.float32(np.inf))
     y[0] = (y[0] + 1) % len(dataset.classes)
-    changed = [replace(dataset, **{name: Part(x, part.y)}), replace(dataset, **{name: Part(part.x, y)})]
+    changed = [replace(dataset, **{name: replace(part, **one)}) for one in ({"x": x}, {"y": y})]
     assert len({d.fingerprint for d in (*changed, dataset, replace(dataset, classes=("x", *dataset.classes[1:])))}) == 4
-    assert replace(dataset, **{name: Part(part.x.copy(), part.y.copy())}).fingerprint == dataset.fingerprint
+    assert replace(dataset, **{name: replace(part, x=part.x.copy())}).fingerprint == dataset.fingerprint
 
 
 def test_arrays_and_the_archive_of_them_are_the_same_data(tmp_path: Path) -> None:
@@ -155,8 +194,8 @@ def test_a_constant_feature_stays_finite() -> None:
 
 def test_images_are_normalised_by_channel_and_vectors_by_feature() -> None:
     x, y = samples()
-    assert Arrays(x, y).load(0).normalisation[0].shape == (2, 1)
-    assert Arrays(x.reshape(len(y), 6), y).load(0).normalisation[0].shape == (6,)
+    assert affine(Arrays(x, y).load(0))[0].shape == (2, 1)
+    assert affine(Arrays(x.reshape(len(y), 6), y).load(0))[0].shape == (6,)
 
 
 @pytest.mark.skipif(not (SHARED / "fsdd-frames").is_dir(), reason="real speech is not on this machine (../shared/data)")

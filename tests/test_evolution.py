@@ -71,12 +71,32 @@ def test_the_failed_have_no_children_and_take_no_place(space: SearchSpace) -> No
 
 
 def test_until_the_population_is_full_candidates_are_drawn_at_random(space: SearchSpace) -> None:
-    evolution = Evolution(space, population=6, sample=6)
+    evolution = Evolution(space, population=6, sample=6, start="random")
     candidates = tell(evolution, *VALUES[:4])
     fresh = [space.sample(np.random.default_rng(seed)) for seed in range(60)]
     assert parents(evolution) == fresh
     running = (candidates[0], candidates[1])  # with those pending it is full: four told and two to come
     assert evolution.ask(np.random.default_rng(0), running) == candidates[0] != fresh[0]
+
+
+def test_the_first_network_is_the_default_and_every_other_one_is_near_it(cells: type[SearchSpace]) -> None:
+    evolution, default = Evolution(cells((6,), 3), population=8, sample=2), cells((6,), 3).default()
+    assert parents(evolution, 5) == [default] * 5
+    near = []
+    for number in range(8):
+        candidate = evolution.ask(np.random.default_rng(number), ())
+        shared = sum(default.values.get(name) == value for name, value in candidate.values.items())
+        near.append(shared >= len(candidate.values) - 6)  # three mutations and what follows from them
+        fresh = evolution.space.sample(np.random.default_rng(number))
+        assert (candidate == fresh) is (number % 2 == 1)
+        evolution.tell(Trial(number, candidate, 0, (0.5,)))
+    assert all(near[::2])
+
+
+def test_while_the_first_is_running_the_second_is_another(space: SearchSpace) -> None:
+    evolution = Evolution(space)
+    first = evolution.ask(np.random.default_rng(0), ())
+    assert evolution.ask(np.random.default_rng(1), (first,)) == space.sample(np.random.default_rng(1))
 
 
 def test_a_child_is_a_mutation_of_its_parent(cells: type[SearchSpace]) -> None:

@@ -8,16 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from exporting import alone, drawn, exported, insects
 
 from nas.architecture import Architecture
-from nas.dataset import Arrays, Dataset
-from nas.evaluate import Job, Training, save_weights
+from nas.dataset import Arrays, Dataset, Part
+from nas.evaluate import Job, Stopping, Training, save_weights
 from nas.export import export
 from nas.network import Network
+from nas.normalise import NORMALISATIONS
 from nas.recipe import Recipe
 from nas.space import Candidate
+from nas.train.resident import Resident
 from nas.trial import Trial
+from search_spaces.mlp import MLP
 
 pytest_plugins = ("fixtures_run",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -84,7 +88,7 @@ def test_weights_that_are_cut_or_of_another_network_are_refused(tmp_path: Path, 
 
 
 def test_predict_gives_raw_samples_the_classes_of_the_evaluation(tmp_path: Path, data: Dataset) -> None:
-    training = Training(data, epochs=8, patience=8)
+    training = Training(data, Stopping(8, 8))
     training.prepare("cpu")
     candidate = Candidate(drawn()[3], Recipe(lr=5e-3, batch_size=64), ())
     weights = tmp_path / "trial.safetensors"
@@ -107,3 +111,43 @@ except SystemExit as refusal:
     assert right == pytest.approx(training.test(candidate, weights))
     assert right > 0.6
     assert refusal == "error: samples must have shape (n, 2, 4), got (24, 8)"
+
+
+@pytest.mark.parametrize("normalise", NORMALISATIONS)
+def test_predict_gives_the_frames_of_an_utterance_the_classes_of_the_evaluation(tmp_path: Path, normalise: str) -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(9), 14)
+    part = Part(rng.normal(4, 3, (126, 5)).astype(np.float32), (groups % 3).astype(np.int64), groups)
+    spoken = Dataset("spoken", part, part, part, ("oh", "one", "two"), (3,), normalise)
+    space = MLP((5,), 3, max_depth=2, max_width=64).on(contexts=(3,))
+    network = exported(tmp_path / "best", space.sample(rng).architecture, spoken)
+    utterance = part.x[groups == 2]
+    np.save(tmp_path / "utterance.npy", utterance)
+    script = """
+sys.path[:0] = ["best"]
+sys.argv[1:] = ["utterance.npy"]
+runpy.run_path("best/predict.py", run_name="__main__")
+"""
+    classes = alone(script, cwd=tmp_path).splitlines()
+    resident = Resident.of(part, spoken, torch.device("cpu"))
+    with torch.inference_mode():
+        wanted = network(resident.samples(torch.from_numpy(np.flatnonzero(groups == 2)), (7, 5))).argmax(1)
+    assert classes == [spoken.classes[i] for i in wanted.tolist()]
+    assert normalise == "minmax" or len(set(classes)) > 1  # numbers in 0..1 move a random network little
+
+
+def test_predict_takes_the_bytes_of_images(tmp_path: Path, data: Dataset) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 2, 4, 1), np.uint8)
+    part = Part((pixels / 255).astype(np.float32), np.arange(60) % 3)
+    images = Dataset("images", part, part, part, ("ant", "bee", "cat"), pixels=True)
+    space = MLP((2, 4, 1), 3, max_depth=2, max_width=64)
+    network = exported(tmp_path / "best", space.sample(np.random.default_rng(1)).architecture, images)
+    np.save(tmp_path / "samples.npy", pixels)
+    script = """
+sys.path[:0] = ["best"]
+sys.argv[1:] = ["samples.npy"]
+runpy.run_path("best/predict.py", run_name="__main__")
+"""
+    with torch.inference_mode():
+        wanted = network(Resident.of(part, images, torch.device("cpu")).x).argmax(1)
+    assert alone(script, cwd=tmp_path).splitlines() == [images.classes[i] for i in wanted.tolist()]

@@ -18,7 +18,7 @@ from toy import Line, Toy, line
 
 import nas
 from nas.dataset import Arrays, Dataset
-from nas.evaluate import Training
+from nas.evaluate import Stopping, Training
 from nas.executors.inline import Inline
 from nas.network import Network
 from nas.options import Options, read_yaml
@@ -137,7 +137,7 @@ def test_the_exported_network_has_the_accuracy_that_is_said_of_it(
     )
     dataset = Arrays(*blobs).load(seed)
     network = Network(result.best.candidate.architecture)
-    training = Training(dataset, epochs=1, patience=1)
+    training = Training(dataset, Stopping(1, 1))
     training.prepare("cpu")
     facts = json.loads((tmp_path / "best" / "config.json").read_text())
     assert training.test(result.best.candidate, tmp_path / "best" / "weights.safetensors") == facts["test_accuracy"]

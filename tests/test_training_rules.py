@@ -1,23 +1,24 @@
-"""The rules of training: evaluation, weight decay, initialisation, precision, the order of samples."""
+"""The rules of training: evaluation, initialisation, precision, the order of samples."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Generator, Tensor, nn
 
 from nas.architecture import Architecture, Sketch
+from nas.dataset import Dataset, Part
 from nas.network import Network
 from nas.ops import ACTIVATIONS
-from nas.recipe import ADAM_RATES, SGD_RATES, Recipe, choose_recipe
+from nas.recipe import Recipe
 from nas.train import loop
 from nas.train.initialise import initialise
-from nas.train.loop import CHUNK, Resident, evaluate, train
-from nas.train.optim import make_optimizer, make_schedule
-from nas.train.precision import use_bfloat16
+from nas.train.loop import CHUNK, evaluate, train
+from nas.train.precision import autocast_type, memory_format, use_bfloat16
+from nas.train.resident import Resident
 
 pytest_plugins = ("fixtures_run",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -85,60 +86,52 @@ def test_initialisation_depends_on_the_generator_alone() -> None:
     assert not torch.equal(weights(1), weights(2))
 
 
-def test_an_unknown_word_of_a_recipe_is_refused_with_the_word() -> None:
-    network = Network(net("relu"))
-    optimizer = make_optimizer(network, Recipe())
-    with pytest.raises(ValueError, match="'orthogonal'"):
-        initialise(network, "orthogonal", Generator())
-    with pytest.raises(ValueError, match="'rmsprop'"):
-        make_optimizer(network, Recipe(optimizer="rmsprop"))
-    with pytest.raises(ValueError, match="'step'"):
-        make_schedule(optimizer, Recipe(schedule="step"), 10)
+def convolutions(*ops: str, channels: int = 32, groups: int = 1) -> Architecture:
+    """A convolution, these operations, a depthwise convolution, an output layer."""
+    sketch = Sketch((48, 6, 6))
+    x = sketch("conv", sketch.input, out=channels, kernel=3, groups=groups)
+    for op in ops:
+        x = sketch(op, x, **({"kernel": 2, "stride": 2} if op == "maxpool" else {}))
+    x = sketch("flatten", sketch("depthwise", x, kernel=3))
+    return sketch.done(sketch("linear", x, out=3))
 
 
-@pytest.mark.parametrize("norm", ["none", "batchnorm", "layernorm"])
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-def test_weight_decay_spares_biases_and_normalisation(optimizer: str, norm: str) -> None:
-    network = Network(net(norm, "relu"))
-    groups = make_optimizer(network, Recipe(optimizer=optimizer, weight_decay=0.01)).param_groups
-    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
-    matrices = {id(layer.weight) for layer in linears(network)}
-    assert {id(p) for p in network.parameters()} == set(decay)
-    assert all(decay[id(p)] == (0.01 if id(p) in matrices else 0.0) for p in network.parameters())
+@pytest.mark.parametrize("scheme", ["xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"])
+@pytest.mark.parametrize("groups", [1, 4])
+def test_a_kernel_is_drawn_for_what_an_output_sees(scheme: str, groups: int) -> None:
+    network = Network(convolutions("batchnorm", "maxpool", "relu", channels=320, groups=groups))
+    initialise(network, scheme, Generator().manual_seed(0))
+    conv, depthwise = (layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    for layer, gain, fans in ((conv, 2**0.5, (48 / groups * 9, 320 / groups * 9)), (depthwise, 1.0, (9, 9))):
+        fan = fans[0] if scheme.startswith("kaiming") else sum(fans) / 2
+        assert layer.weight.std().item() == pytest.approx(gain / fan**0.5, rel=0.05)
+        assert not layer.bias.any()
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "onecycle"])
-@pytest.mark.parametrize("steps", [1, 2, 3, 50])
-def test_a_schedule_never_exceeds_the_rate_of_the_recipe(schedule: str, steps: int) -> None:
-    recipe = Recipe(optimizer="sgd", lr=0.1, schedule=schedule)
-    optimizer = make_optimizer(Network(net("relu")), recipe)
-    course = make_schedule(optimizer, recipe, steps)
-    rates = []
-    for _ in range(steps):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        course.step()
-    assert max(rates) <= 0.1 + 1e-9
-    assert min(rates) >= 0
-    ends = {"constant": 0.1, "cosine": 0.0, "onecycle": 0.1 * 0.1}
-    if steps == 50:
-        assert rates[-1] <= ends[schedule] + 1e-3
-        assert max(rates) >= 0.098
+@pytest.mark.parametrize("groups", [1, 4])
+def test_an_orthogonal_kernel_keeps_lengths_within_its_group(groups: int) -> None:
+    network = Network(convolutions("relu", channels=40, groups=groups))
+    initialise(network, "orthogonal", Generator().manual_seed(0))
+    conv, depthwise = (layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    for kernel in conv.weight.flatten(1).chunk(groups):
+        assert torch.allclose(kernel @ kernel.T, 2 * torch.eye(len(kernel)), atol=1e-4)  # relu's gain, squared
+    assert torch.allclose(depthwise.weight.flatten(1).norm(dim=1), torch.ones(40))
+    (linear,) = linears(network)
+    assert torch.allclose(linear.weight @ linear.weight.T, torch.eye(3), atol=1e-5)
 
 
-def test_every_recipe_of_the_search_can_be_made() -> None:
-    asked: dict[str, Sequence[Any]] = {}
+@pytest.mark.parametrize("join", ["add", "multiply", "concat"])
+def test_what_follows_a_join_is_not_what_follows_its_inputs(join: str) -> None:
+    sketch = Sketch((300,))
+    joined = sketch(join, *(sketch("linear", sketch.input, out=400) for _ in range(2)))
+    network = Network(sketch.done(sketch("linear", sketch("relu", joined), out=3)))
+    initialise(network, "kaiming_normal", Generator().manual_seed(0))
+    assert [layer.weight.std().item() for layer in linears(network)[:2]] == pytest.approx([1 / 300**0.5] * 2, rel=0.05)
 
-    def first(name: str, options: Sequence[Any]) -> Any:
-        asked[name] = options
-        return options[0]
 
-    assert choose_recipe(first) == Recipe("adamw", ADAM_RATES[0], 0.0, 64, "constant", "xavier_uniform")
-    assert tuple(asked["initialisation"]) == INITIALISATIONS
-    for optimizer in asked["optimizer"]:
-        made = choose_recipe(lambda name, options, o=optimizer: o if name == "optimizer" else options[-1])  # type: ignore[misc]
-        assert made.lr == (SGD_RATES if optimizer == "sgd" else ADAM_RATES)[-1]
-        assert Recipe.from_json(made.to_json()) == made
+def test_an_unknown_initialisation_is_refused_with_the_word() -> None:
+    with pytest.raises(ValueError, match=r"initialisation must be one of .* got 'lecun'"):
+        initialise(Network(net("relu")), "lecun", Generator())
 
 
 def test_dropout_is_off_in_an_evaluation() -> None:
@@ -156,25 +149,47 @@ def test_an_evaluation_counts_every_sample_once_whatever_the_chunks() -> None:
     assert loss == pytest.approx(nn.functional.cross_entropy(logits, data.y).item(), rel=1e-5)
 
 
-class Watching(nn.Module):
+class Watching(Network):
     """A network that writes down what it is given."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__(architecture)
         self.seen: list[Tensor] = []
 
     def forward(self, x: Tensor) -> Tensor:
         assert not torch.is_autocast_enabled("cpu")
         assert not torch.is_grad_enabled()
         self.seen.append(x)
-        return x[:, :3]
+        return super().forward(x)
 
 
 def test_an_evaluation_is_in_float32_and_in_the_order_of_the_data() -> None:
-    data, watching = samples(CHUNK + 5, 8), Watching()
+    data, watching = samples(CHUNK + 5, 8), Watching(net("relu", width=4, inputs=8))
     evaluate(watching, data)
     assert all(x.dtype == torch.float32 for x in watching.seen)
     assert torch.equal(torch.cat(watching.seen), data.x)
+
+
+def frames(context: int) -> tuple[Resident, Tensor]:
+    """Three utterances of four frames, and the windows of every frame, zeros beyond the utterance."""
+    rng = np.random.default_rng(0)
+    part = Part(rng.normal(size=(12, 2)).astype(np.float32), rng.integers(3, size=12), np.arange(12) // 4)
+    data = Resident.of(part, Dataset("f", part, part, part, tuple("abc"), (2, 0), "none"), CPU)
+    padded = np.pad(part.x.reshape(3, 4, 2), ((0, 0), (context, context), (0, 0)))
+    windows = [padded[i // 4, i % 4 : i % 4 + 2 * context + 1] for i in range(12)]
+    return data, torch.from_numpy(np.stack(windows))
+
+
+@pytest.mark.parametrize("context", [0, 1, 2])
+def test_windows_are_evaluated_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch, context: int) -> None:
+    monkeypatch.setattr(loop, "CHUNK", 5)
+    data, windows = frames(context)
+    sketch = Sketch((2 * context + 1, 2))
+    watching = Watching(sketch.done(sketch("linear", sketch("flatten", sketch.input), out=3)))
+    accuracy, _ = evaluate(watching, data)
+    assert [len(x) for x in watching.seen] == [5, 5, 2]
+    assert torch.equal(torch.cat(watching.seen), windows)
+    assert accuracy == (watching.layers(windows).argmax(1) == data.y).double().mean().item()
 
 
 def test_a_training_shuffles_the_training_part_and_never_the_validation_part(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,25 +219,72 @@ def test_bfloat16_is_a_matter_of_width_batch_and_hardware_alone(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported, raising=False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
-    architecture = net("relu", width=width, inputs=16)
+    network = Network(net("relu", width=width, inputs=16))
     for device in ("cpu", "cuda"):
-        assert use_bfloat16(architecture, batch, torch.device(device)) is (wanted and supported)
-        assert use_bfloat16(architecture, batch, torch.device(device)) is (wanted and supported)
+        assert use_bfloat16(network, batch, torch.device(device)) is (wanted and supported)
+        assert use_bfloat16(network, batch, torch.device(device)) is (wanted and supported)
+
+
+@pytest.mark.parametrize(("channels", "wanted"), [(15, torch.float32), (16, torch.bfloat16), (64, torch.bfloat16)])
+def test_convolutions_of_sixteen_channels_are_trained_in_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, channels: int, wanted: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    network = Network(convolutions("relu", channels=channels))
+    assert autocast_type(network, Recipe(batch_size=1), CPU) == wanted
+    assert autocast_type(network, Recipe(precision="float32"), CPU) == torch.float32
+    assert memory_format(network) == torch.channels_last
+    assert memory_format(Network(net("relu"))) == torch.contiguous_format
+
+
+def test_float16_is_refused_without_a_gpu_and_the_remedy_is_said() -> None:
+    data = samples(20)
+    with pytest.raises(ValueError, match=r"^precision float16 needs a CUDA device, got cpu; use auto or bfloat16$"):
+        train(net("relu"), Recipe(precision="float16"), data, data, epochs=1, patience=1, seed=0)
+    with pytest.raises(ValueError, match=r"precision must be one of .* got 'float8'"):
+        autocast_type(Network(net("relu")), Recipe(precision="float8"), CPU)
+
+
+def test_a_network_of_convolutions_is_trained_and_evaluated_channels_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    layouts: list[bool] = []
+    forward = Network.forward
+
+    def look(self: Network, x: Tensor) -> Tensor:
+        weights = [layer.weight for layer in self.modules() if isinstance(layer, nn.Conv2d) and layer.groups == 1]
+        layouts.extend(t.is_contiguous(memory_format=torch.channels_last) for t in (x, *weights))
+        return forward(self, x)
+
+    monkeypatch.setattr(Network, "forward", look)
+    generator = Generator().manual_seed(0)
+    data = Resident(torch.randn(40, 48, 6, 6, generator=generator), torch.randint(3, (40,), generator=generator))
+    train(convolutions("relu"), Recipe(batch_size=20, average="ema"), data, data, epochs=1, patience=1, seed=0)
+    evaluate(Network(convolutions("relu")), data)
+    assert len(layouts) == 8
+    assert all(layouts)
 
 
 def test_a_torch_that_does_not_know_of_bfloat16_trains_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
-    assert not use_bfloat16(net("relu", width=4096, inputs=16), 512, CPU)
+    assert not use_bfloat16(Network(net("relu", width=4096, inputs=16)), 512, CPU)
 
 
-def test_a_training_in_bfloat16_keeps_float32_weights_and_repeats_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "use_bfloat16", lambda *facts: True)
+def test_a_training_in_bfloat16_keeps_float32_weights_and_repeats_itself() -> None:
     data = samples(128, 32)
     options: dict[str, Any] = {"epochs": 2, "patience": 2, "seed": 0}
-    one, again = (train(net("relu", width=64, inputs=32), Recipe(), data, data, **options) for _ in range(2))
+    recipe = Recipe(precision="bfloat16")
+    one, again = (train(net("relu", width=64, inputs=32), recipe, data, data, **options) for _ in range(2))
     assert {p.dtype for p in one.network.parameters()} == {torch.float32}
     assert [row["val_loss"] for row in one.curve] == [row["val_loss"] for row in again.curve]
-    monkeypatch.setattr(loop, "use_bfloat16", lambda *facts: False)
-    exact = train(net("relu", width=64, inputs=32), Recipe(), data, data, **options)
+    exact = train(net("relu", width=64, inputs=32), Recipe(precision="float32"), data, data, **options)
     assert one.curve[-1]["train_loss"] != exact.curve[-1]["train_loss"]
     assert one.curve[-1]["train_loss"] == pytest.approx(exact.curve[-1]["train_loss"], rel=0.05)
+
+
+def test_a_training_in_float16_keeps_small_gradients_by_a_scaler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "autocast_type", lambda *facts: torch.float16)  # a CPU can, slowly
+    data = samples(96, 32)
+    for optimizer, lr in (("adamw", 1e-2), ("sam", 5e-2)):
+        recipe = Recipe(optimizer=optimizer, lr=lr, batch_size=32)
+        curve = train(net("relu", width=32, inputs=32), recipe, data, data, epochs=4, patience=4, seed=0).curve
+        assert curve[-1]["train_loss"] < curve[0]["train_loss"]
+        assert all(np.isfinite(list(row.values())).all() for row in curve)

@@ -9,6 +9,8 @@ from nas.ops import Shape
 class Digits(Source):
     """The data that is already there."""
 
+    augmentations = {"shift": (0, 1)}
+
     def __init__(self, path: str = "") -> None:
         super().__init__(path)
         if path:

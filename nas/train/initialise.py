@@ -1,4 +1,7 @@
-"""Weight initialisation with the gain of the activation that follows (Glorot & Bengio 2010; He et al. 2015)."""
+"""Weight initialisation with the gain of the activation that follows.
+
+Glorot & Bengio 2010 (xavier), He et al. 2015 (kaiming), Saxe et al. 2014 (orthogonal, arXiv 1312.6120).
+"""
 
 from __future__ import annotations
 
@@ -7,44 +10,50 @@ from typing import Any
 from torch import Generator, Tensor, nn
 from torch.nn import init
 
-from nas.architecture import Architecture
 from nas.network import Network
-from nas.ops import ACTIVATIONS
+from nas.ops import ACTIVATIONS, OPS, Join
+from nas.recipe import INITIALISATIONS
+from nas.train.weights import weight_matrices
 
 
 def initialise(network: Network, scheme: str, generator: Generator) -> None:
-    """Draw every weight matrix of a CPU network by `scheme` from `generator`, biases zero."""
-    following = _following_activation(network.plan.architecture)
+    """Draw every weight matrix and kernel of a CPU network by `scheme` from `generator`, biases zero."""
+    if scheme not in INITIALISATIONS:
+        raise ValueError(f"initialisation must be one of {', '.join(INITIALISATIONS)}, got {scheme!r}")
+    following = _following_activation(network)
     for position, layer in network.layers_of.items():
-        if isinstance(layer, nn.Linear):
-            gain = _gain(following[position])
-            _draw(layer.weight.data, scheme, gain, generator)
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+            _draw(layer.weight.data, scheme, _gain(following[position]), groups, generator)
             if layer.bias is not None:
                 init.zeros_(layer.bias)
 
 
-def _draw(weight: Tensor, scheme: str, gain: float, generator: Generator) -> None:
-    if scheme == "xavier_uniform":
-        init.xavier_uniform_(weight, gain, generator)
-    elif scheme == "xavier_normal":
-        init.xavier_normal_(weight, gain, generator)
-    else:  # Kaiming: std = gain / sqrt(inputs); torch's own takes a name in place of the gain
-        std = gain / weight[0].numel() ** 0.5
-        if scheme == "kaiming_uniform":
-            init.uniform_(weight, -(3**0.5) * std, 3**0.5 * std, generator)
-        elif scheme == "kaiming_normal":
-            init.normal_(weight, 0.0, std, generator)
-        else:
-            raise ValueError(f"unknown initialisation {scheme!r}")
+def _draw(weight: Tensor, scheme: str, gain: float, groups: int, generator: Generator) -> None:
+    """Fill (out, in / groups, ...). What an output sees, and what sees an input, lies within a group."""
+    if scheme == "orthogonal":
+        for kernel in weight.chunk(groups):
+            init.orthogonal_(kernel, gain, generator)
+        return
+    fan_in = weight[0].numel()
+    fan_out = len(weight) // groups * weight[0, 0].numel()
+    std = gain * ((2 / (fan_in + fan_out)) ** 0.5 if scheme.startswith("xavier") else 1 / fan_in**0.5)
+    if scheme.endswith("uniform"):
+        init.uniform_(weight, -(3**0.5) * std, 3**0.5 * std, generator)
+    else:
+        init.normal_(weight, 0.0, std, generator)
 
 
-def _following_activation(architecture: Architecture) -> list[str]:
-    """Of every node, the first activation that its output meets, '' where there is none."""
-    following = [""] * len(architecture.nodes)
-    for position in reversed(range(1, len(architecture.nodes))):
-        node = architecture.nodes[position]
-        met = node.op if node.op in ACTIVATIONS else "" if node.op in ("linear", "add") else following[position]
-        for i in node.inputs:
+def _following_activation(network: Network) -> list[str]:
+    """Of every node, the first activation that its output meets before weights or a join, '' where there is none."""
+    nodes = network.plan.architecture.nodes
+    following = [""] * len(nodes)
+    for position in reversed(range(1, len(nodes))):
+        op = nodes[position].op
+        layer = network.layers_of.get(position)
+        ends = isinstance(OPS[op], Join) or (layer is not None and bool(weight_matrices(layer)))
+        met = op if op in ACTIVATIONS else "" if ends else following[position]
+        for i in nodes[position].inputs:
             following[i] = met or following[i]
     return following
 

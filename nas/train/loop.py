@@ -8,38 +8,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
-from torch.nn.utils import clip_grad_norm_
 
 from nas.architecture import Architecture
-from nas.dataset import Dataset, Part
 from nas.network import Network
 from nas.recipe import Recipe
+from nas.train.augment import augmentation, mixup
+from nas.train.average import make_average
 from nas.train.initialise import initialise
-from nas.train.optim import make_optimizer, make_schedule
-from nas.train.precision import use_bfloat16
+from nas.train.precision import autocast_type, make_scaler, memory_format
+from nas.train.resident import Resident
+from nas.train.step import Forward, make_descent
 
-CLIP = 1.0  # largest norm of the gradient
-CHUNK = 4096  # samples in one forward pass of an evaluation
+CHUNK, CHUNK_IMAGES = 4096, 512  # samples in one forward pass of an evaluation; of a network with convolutions
 
 
 class NotFinite(ArithmeticError):
     """The loss became NaN or infinite."""
-
-
-@dataclass(frozen=True)
-class Resident:
-    """Normalised samples (n, *input_shape) and class numbers (n,) on the device."""
-
-    x: Tensor
-    y: Tensor
-
-    @classmethod
-    def of(cls, part: Part, dataset: Dataset, device: torch.device) -> Resident:
-        mean, std = (torch.from_numpy(a).to(device) for a in dataset.normalisation)
-        x = torch.from_numpy(part.x).to(device)
-        return cls((x - mean) / std, torch.from_numpy(part.y).to(device))
 
 
 @dataclass
@@ -64,93 +50,149 @@ def train(
     epochs: int,
     patience: int,
     seed: int,
+    min_change: float = 0.0,
+    patience_from: int = 0,
 ) -> Fitted:
-    """Train for at most `epochs`, stopping after `patience` of them without improvement; keep the best epoch's weights.
+    """Train for at most `epochs`; keep the weights of the epoch best on validation, the averaged ones where averaged.
 
-    All chance comes from `seed`; torch's global generator is left as it was. Raises `NotFinite`.
+    Stops after `patience` epochs without a validation accuracy higher by more than `min_change`, at epoch
+    `patience_from` or later. All chance comes from `seed`; torch's global generator is left as it was. Raises
+    `NotFinite`, and `ValueError` for a recipe that the data or the device does not allow.
     """
     device = data.x.device
+    stopping = Patience(patience, min_change, patience_from)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)  # dropout draws from the global generator
+        torch.manual_seed(seed)  # dropout and augmentation draw from the global generator
         generator = Generator().manual_seed(seed)
         network = Network(architecture)
         initialise(network, recipe.initialisation, generator)
-        fitted = Fitted(network.to(device))
-        steps = _Steps(network, architecture, recipe, data, epochs, generator)
+        network.to(device, memory_format=memory_format(network))  # type: ignore[call-overload]  # typed for 4-D alone
+        fitted = Fitted(network)
+        passes = _Passes(network, recipe, data, epochs, generator)
         kept: dict[str, Tensor] = {}
         for epoch in range(1, epochs + 1):
             start = time.perf_counter()
-            train_loss = steps.epoch()
-            accuracy, loss = evaluate(network, validation)
-            row = {"epoch": epoch, "train_loss": train_loss, "val_loss": loss, "val_accuracy": accuracy}
-            fitted.curve.append({**row, "lr": steps.lr, "seconds": round(time.perf_counter() - start, 4)})
-            if not (math.isfinite(train_loss) and math.isfinite(loss)):
+            passed = passes.epoch()
+            evaluated = passes.average.evaluated(epoch, passes.unchanged)
+            accuracy, loss = evaluate(evaluated, validation)
+            row = {"epoch": epoch, **passed, "val_loss": loss, "val_accuracy": accuracy}
+            passes.descent.schedule.epoch(loss)
+            fitted.curve.append({**row, "seconds": round(time.perf_counter() - start, 4)})
+            if not (math.isfinite(row["train_loss"]) and math.isfinite(loss)):
                 raise NotFinite(f"the loss is not finite after epoch {epoch} ({recipe.optimizer}, lr {recipe.lr:g})")
             if epoch == 1 or _rank(row) > _rank(fitted.best):
                 fitted.best_epoch = epoch
-                kept = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-            elif epoch - fitted.best_epoch >= patience:
+                kept = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
+            if stopping.after(epoch, accuracy):
                 break
         network.load_state_dict(kept)
     return fitted
 
 
-class _Steps:
-    """The optimizer steps of one training."""
+@dataclass
+class Patience:
+    """When to stop: `patience` epochs without an accuracy more than `min_change` above the last that was."""
 
-    def __init__(
-        self,
-        network: Network,
-        architecture: Architecture,
-        recipe: Recipe,
-        data: Resident,
-        epochs: int,
-        generator: Generator,
-    ) -> None:
-        self.network, self.data, self.generator = network, data, generator
-        self.batch = min(recipe.batch_size, len(data.y))
-        self.optimizer = make_optimizer(network, recipe)
-        self.schedule = make_schedule(
-            self.optimizer, recipe, epochs * len(list(self._batches(torch.empty(len(data.y)))))
-        )
-        self.bfloat16 = use_bfloat16(architecture, recipe.batch_size, data.x.device)
-        self.lr = recipe.lr
+    patience: int
+    min_change: float = 0.0
+    patience_from: int = 0
+    best: float = -math.inf
+    since: int = 0  # epochs without improvement
+
+    def after(self, epoch: int, accuracy: float) -> bool:
+        """Whether `epoch`, with this validation accuracy, is the last."""
+        if accuracy > self.best + self.min_change:
+            self.best, self.since = accuracy, 0
+        else:
+            self.since += 1
+        return self.since >= self.patience and epoch >= self.patience_from
+
+
+class _Passes:
+    """The passes of one training over its data."""
+
+    def __init__(self, network: Network, recipe: Recipe, data: Resident, epochs: int, generator: Generator) -> None:
+        self.network, self.recipe, self.data, self.generator = network, recipe, data, generator
+        self.device, self.shape = data.x.device, network.plan.architecture.input_shape
+        self.batch = min(recipe.batch_size, len(data))
+        self.steps = len(list(self._batches(torch.empty(len(data)))))  # of an epoch
+        self.format = autocast_type(network, recipe, self.device)
+        self.layout = memory_format(network)
+        self.augment = augmentation(recipe, self.shape)
+        self.descent = make_descent(network, recipe, epochs * self.steps, make_scaler(self.format, self.device))
+        self.average = make_average(recipe.average, network, epochs)
 
     def _batches(self, permutation: Tensor) -> Iterator[Tensor]:
         """The permutation in batches; a last one of a single sample is dropped, for BatchNorm needs two."""
         return (rows for rows in torch.split(permutation, self.batch) if len(rows) > 1 or self.batch == 1)
 
-    def epoch(self) -> float:
-        """One pass over the data in a fresh order; the mean training loss."""
+    def epoch(self) -> dict[str, float]:
+        """One pass over the data in a fresh order; what the curve says of it. Waits for the device at its end alone."""
         self.network.train()
-        device = self.data.x.device
-        permutation = torch.randperm(len(self.data.y), generator=self.generator).to(device)
-        total, samples = torch.zeros((), device=device), 0
-        self.lr = float(self.optimizer.param_groups[0]["lr"])
-        for rows in self._batches(permutation):
-            x, y = self.data.x.index_select(0, rows), self.data.y.index_select(0, rows)
-            self.optimizer.zero_grad()
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
-                loss = cross_entropy(self.network(x), y)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            clip_grad_norm_(self.network.parameters(), CLIP)
-            self.optimizer.step()
-            self.schedule.step()
-            total += loss.detach() * len(rows)
+        permutation = torch.randperm(len(self.data), generator=self.generator).to(self.device)
+        losses, hits, norms = torch.zeros(3, device=self.device)
+        samples, lr = 0, self.descent.schedule.lr
+        for number, rows in enumerate(self._batches(permutation), start=1):
+            if number < self.steps:
+                loss, hit, norm = self.descent.step(self._forward(rows))
+            else:
+                (loss, hit, norm), change = self.descent.updated(self._forward(rows))
+            self.average.step()
+            losses += loss * len(rows)
+            hits += hit
+            norms += norm
             samples += len(rows)
-        return float(total) / samples
+        loss_sum, hit_sum, norm_sum, ratio = torch.stack((losses, hits, norms, change)).tolist()
+        facts = {"train_loss": loss_sum / samples, "train_accuracy": hit_sum / samples}
+        return {**facts, "lr": lr, "grad_norm": norm_sum / self.steps, "update_ratio": ratio}
+
+    def _forward(self, rows: Tensor) -> Forward:
+        """What computes loss and hits of these samples, augmented once."""
+        x, y = self.augment(self.data.samples(rows, self.shape)), self.data.y.index_select(0, rows)
+        blend: Labels = []
+        if self.recipe.mixup:
+            x, others, share = mixup(x, self.recipe.mixup)
+            blend = [(y, share), (y[others], 1 - share)]
+        if x.ndim == 4:
+            x = x.contiguous(memory_format=self.layout)
+
+        def forward() -> tuple[Tensor, Tensor]:
+            with torch.autocast(self.device.type, self.format, enabled=self.format != torch.float32):
+                return _score(self.network(x), y, blend, self.recipe.label_smoothing)
+
+        return forward
+
+    def unchanged(self) -> Iterator[Tensor]:
+        """The training samples in batches as they are, in their own order."""
+        for rows in self._batches(torch.arange(len(self.data), device=self.device)):
+            yield self.data.samples(rows, self.shape)
 
 
-@torch.inference_mode()
-def evaluate(network: nn.Module, data: Resident) -> tuple[float, float]:
-    """Accuracy and mean cross-entropy in float32, in the data's own order."""
-    network.eval()
+Labels = list[tuple[Tensor, Tensor]]  # class numbers (batch,), and the share (batch,) that they have of each sample
+
+
+def _score(logits: Tensor, y: Tensor, blend: Labels, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy with `y`, or with the labels of a blend where there are any, and the number of hits."""
+    guessed = logits.detach().argmax(1)
+    if not blend:
+        return cross_entropy(logits, y, label_smoothing=smoothing), (guessed == y).sum()
+    losses = [s * cross_entropy(logits, t, reduction="none", label_smoothing=smoothing) for t, s in blend]
+    return torch.stack(losses).sum(0).mean(), torch.stack([(s * (guessed == t)).sum() for t, s in blend]).sum()
+
+
+def evaluate(network: Network, data: Resident) -> tuple[float, float]:
+    """Accuracy and mean cross-entropy in float32, in the data's own order, on a network laid out as in training."""
+    layout, shape = memory_format(network), network.plan.architecture.input_shape
+    network.to(memory_format=layout).eval()  # type: ignore[call-overload]  # typed for 4-D alone
     hits, loss = torch.zeros((), device=data.x.device), torch.zeros((), device=data.x.device)
-    for x, y in zip(torch.split(data.x, CHUNK), torch.split(data.y, CHUNK), strict=True):
-        logits = network(x)
-        hits += (logits.argmax(1) == y).sum()
-        loss += cross_entropy(logits, y, reduction="sum")
-    return float(hits) / len(data.y), float(loss) / len(data.y)
+    chunk = CHUNK if layout == torch.contiguous_format else CHUNK_IMAGES
+    with torch.inference_mode():
+        for rows in torch.split(torch.arange(len(data), device=data.x.device), chunk):
+            x, y = data.samples(rows, shape), data.y.index_select(0, rows)
+            logits = network(x.contiguous(memory_format=layout) if x.ndim == 4 else x)
+            hits += (logits.argmax(1) == y).sum()
+            loss += cross_entropy(logits, y, reduction="sum")
+    return float(hits) / len(data), float(loss) / len(data)
 
 
 def _rank(row: dict[str, float]) -> tuple[float, float]:

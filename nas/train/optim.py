@@ -1,36 +1,34 @@
-"""Optimizer and schedule of a recipe, all from `torch.optim`."""
+"""The optimizer of a recipe, from `torch.optim`, fused where torch has it."""
 
 from __future__ import annotations
 
 from torch import nn, optim
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
 
-from nas.recipe import Recipe
+from nas.recipe import OPTIMIZERS, Recipe
+from nas.train.weights import weight_matrices
 
 
-def make_optimizer(network: nn.Module, recipe: Recipe) -> optim.Optimizer:
-    """Fused, with weight decay on weight matrices alone (biases and normalisation are left free)."""
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    if recipe.optimizer == "adamw":
+def make_optimizer(network: nn.Module, recipe: Recipe, name: str = "") -> optim.Optimizer:
+    """The optimizer `name`, or the recipe's: of `sam` the Nesterov SGD beneath it, of `adam-sgd` the Adam it begins as.
+
+    Weight decay is on weight matrices alone; biases and normalisation are left free.
+    """
+    name = name or recipe.optimizer
+    matrices = weight_matrices(network)
+    known = {id(p) for p in matrices}
+    others = [p for p in network.parameters() if p.requires_grad and id(p) not in known]
+    decayed = {"params": matrices, "weight_decay": recipe.weight_decay}
+    groups = [group for group in (decayed, {"params": others, "weight_decay": 0.0}) if group["params"]]
+    if name == "adamw":
         return optim.AdamW(groups, lr=recipe.lr, fused=True)
-    if recipe.optimizer == "adam":
+    if name in ("adam", "adam-sgd"):
         return optim.Adam(groups, lr=recipe.lr, fused=True)
-    if recipe.optimizer == "sgd":
-        return optim.SGD(groups, lr=recipe.lr, momentum=0.9, nesterov=True, fused=True)
-    raise ValueError(f"unknown optimizer {recipe.optimizer!r}; known: adam, adamw, sgd")
-
-
-def make_schedule(optimizer: optim.Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
-    """The learning rate over `steps` optimizer steps; `recipe.lr` is its highest value."""
-    if recipe.schedule == "constant":
-        return LambdaLR(optimizer, lambda step: 1.0)
-    if recipe.schedule == "cosine":
-        return CosineAnnealingLR(optimizer, T_max=max(1, steps))
-    if recipe.schedule == "onecycle":
-        return OneCycleLR(optimizer, max_lr=recipe.lr, total_steps=steps + 2, cycle_momentum=False)
-    raise ValueError(f"unknown schedule {recipe.schedule!r}; known: constant, cosine, onecycle")
+    if name in ("sgd", "nesterov", "sam"):
+        nesterov = name != "sgd" and recipe.momentum > 0  # of no momentum there is nothing to look ahead along
+        return optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)
+    if name == "rmsprop":
+        return optim.RMSprop(groups, lr=recipe.lr, momentum=recipe.momentum)
+    if name == "adagrad":
+        on_cpu = all(p.device.type == "cpu" for p in (*matrices, *others))  # elsewhere torch has none that is fused
+        return optim.Adagrad(groups, lr=recipe.lr, fused=on_cpu)
+    raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}")

@@ -1,0 +1,54 @@
+"""Splits of data that has none, or half of one, by a seed; images as a network takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nas.dataset import Array, Part, stratified_split
+
+
+def generator(seed: int) -> np.random.Generator:
+    """The chance of a split, apart from that of the search."""
+    return np.random.default_rng((seed, 0x5B117))
+
+
+def three_ways(y: Array, seed: int, where: str) -> list[Array]:
+    """Class numbers (n,) -> rows of the training, validation and test part, stratified, in the shares `SHARES`.
+
+    Raises `ValueError` where one of them would be empty.
+    """
+    rows = stratified_split(y, generator(seed))
+    if not all(map(len, rows)):
+        raise ValueError(
+            f"{where}: {len(y)} samples of {len(np.unique(y))} classes leave no validation or test part; "
+            f"at least 3 samples of some class are needed"
+        )
+    return rows
+
+
+def hold_out(y: Array, share: float, seed: int, where: str) -> tuple[Array, Array]:
+    """Class numbers (n,) -> rows that stay and rows held out, stratified: about `share` of each class is held out.
+
+    Raises `ValueError` where one of them would be empty.
+    """
+    rng, out = generator(seed), []
+    for label in np.unique(y):
+        rows = rng.permutation(np.flatnonzero(y == label))
+        out.append(rows[: round(len(rows) * share)])
+    held = np.sort(np.concatenate(out))
+    if not 0 < len(held) < len(y):
+        raise ValueError(f"{where}: a share of {share:g} of {len(y)} samples is {len(held)}, which leaves a part empty")
+    return np.setdiff1d(np.arange(len(y)), held, assume_unique=True), held
+
+
+def check_share(share: float) -> float:
+    if not 0 < share < 1:
+        raise ValueError(f"validation must be a share in 0..1, such as 0.1, got {share!r}")
+    return share
+
+
+def images(pixels: Array, y: Array, rows: Sequence[int] | Array | slice = slice(None)) -> Part:
+    """Pixels, uint8 (n, channels, height, width), and class numbers (n,) -> a part of `rows`, samples in 0..1."""
+    return Part(np.divide(pixels[rows], np.float32(255), dtype=np.float32), np.asarray(y[rows], np.int64))

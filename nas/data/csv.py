@@ -1,0 +1,140 @@
+"""A table: one row a sample, one column its class, the other columns numbers or words."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.data._files import DAMAGE, one_line
+from nas.data._split import three_ways
+from nas.dataset import Array, Dataset, Part, Source, as_float32, check_part
+from nas.ops import Shape
+from nas.plugins import nearest
+
+MOST_CATEGORIES = 100
+USAGE = "--data csv:FILE,target=COLUMN takes a table with a line of column names"
+
+
+class Csv(Source):
+    """`csv:FILE,target=COLUMN`. Samples (features,), split 60/20/20, stratified, by the seed.
+
+    A column of numbers is a feature; where one is missing, it is the median of the training part, and nothing marks
+    it. A column of words is one feature for each of its categories, 0 or 1, all 0 where it is missing. The categories
+    are those of the whole file, whose number fixes the input shape; medians are of the training part alone.
+    `task()` reads the file, which `load()` then does not read again.
+
+    A column that cannot be a feature is refused and not passed over: more than 100 different words, words or
+    consecutive whole numbers that are different in every row (an id), no value at all.
+
+    target: the column of the classes, numbers or words.
+    sep: what stands between columns; `tab` is written as a word.
+    drop: columns that are left out, such as `id|name`.
+    """
+
+    def __init__(self, path: str = "", *, target: str = "", sep: str = ",", drop: str = "") -> None:
+        super().__init__(path)
+        sep = {"tab": "\t"}.get(sep, sep)
+        if len(sep) != 1:
+            raise ValueError(f"sep must be one character or the word tab, got {sep!r}")
+        self.target, self.sep, self.dropped = target, sep, [name for name in drop.split("|") if name]
+
+    def task(self) -> tuple[Shape, int]:
+        x, y = self._table
+        return x.shape[1:], len(np.unique(y))
+
+    def load(self, seed: int) -> Dataset:
+        x, labels = self._table
+        classes, y = np.unique(labels, return_inverse=True)
+        rows = three_ways(y, seed, self.path)
+        missing = np.isnan(x)
+        if missing.any():
+            x = np.where(missing, _medians(x[rows[0]]), x)
+        x = as_float32(x, self.path)
+        train, validation, test = (Part(x[some], y[some].astype(np.int64)) for some in rows)
+        return Dataset(self.path, train, validation, test, tuple(map(str, classes)))
+
+    @cached_property
+    def _table(self) -> tuple[Array, Array]:
+        """Features, float64 (n, features), NaN where a number is missing, and labels (n,)."""
+        frame = self._read()
+        y = self._labels(frame.pop(self.target))
+        columns = [self._feature(str(name), frame[name]) for name in frame.columns if name not in self.dropped]
+        if not columns:
+            raise ValueError(f"{self.path} has no column beside {', '.join([self.target, *self.dropped])}")
+        x = np.concatenate(columns, axis=1)
+        check_part(x, y, f"{self.path}, column {self.target!r}")
+        return x, y
+
+    def _read(self) -> Any:
+        """The table as pandas reads it, its columns checked by name."""
+        path = Path(self.path).expanduser()
+        if not path.is_file():
+            raise ValueError(f"there is no file {self.path!r}; {USAGE}")
+        import pandas as pd  # 0.5 s, for this source alone
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the line of names
+                frame = pd.read_csv(path, sep=self.sep, index_col=False, low_memory=False, encoding="utf-8-sig")
+        except (*DAMAGE, pd.errors.ParserWarning) as error:
+            raise ValueError(f"{self.path} cannot be read as a table: {one_line(error)}") from None
+        frame.columns = [str(name).strip() for name in frame.columns]
+        if not frame.columns.is_unique:
+            raise ValueError(f"{self.path} has two columns {frame.columns[frame.columns.duplicated()][0]!r}")
+        if not self.target:
+            raise ValueError(f"{self.path}: which column is the class? {USAGE}; columns: {', '.join(frame.columns)}")
+        for name in (self.target, *self.dropped):
+            if name not in frame.columns:
+                raise ValueError(f"{self.path} has no column {name!r}; {nearest(name, frame.columns)}")
+        if not len(frame):
+            raise ValueError(f"{self.path} has {len(frame.columns)} columns and 0 rows")
+        return frame
+
+    def _labels(self, column: Any) -> Array:
+        missing = np.flatnonzero(column.isna())
+        if len(missing):
+            raise ValueError(
+                f"{self.path}: column {self.target!r} is empty in {len(missing):,} of {len(column):,} rows, "
+                f"first in row {missing[0] + 1}; remove them"
+            )
+        y: Array = column.to_numpy()
+        return y if y.dtype.kind in "iubf" else np.array([str(label).strip() for label in y])
+
+    def _feature(self, name: str, column: Any) -> Array:
+        """The features of a column, float64 (n, one or one for each category)."""
+        rows, known = len(column), column.dropna()
+        if not len(known):
+            raise self._refused(name, f"has no value in any of {rows:,} rows")
+        if column.dtype.kind in "iufb":
+            values: Array = column.to_numpy(np.float64)
+            if np.isinf(values).any():
+                raise self._refused(name, f"is infinite in {np.count_nonzero(np.isinf(values)):,} of {rows:,} rows")
+            if column.dtype.kind in "iu" and rows > 2 and (np.abs(np.diff(np.sort(values)) - 1) < 0.5).all():
+                raise self._refused(
+                    name, f"has {rows:,} different whole numbers in {rows:,} rows, one after the other: an id"
+                )
+            return values[:, None]
+        words = np.array([str(word).strip() for word in known])
+        categories = np.unique(words)
+        if len(categories) == len(known) > 2:
+            raise self._refused(name, f"has {len(known):,} different words in {len(known):,} rows: an id")
+        if len(categories) > MOST_CATEGORIES:
+            found = f"has {len(categories):,} different words, such as {str(words[0])!r}"
+            raise self._refused(name, f"{found}, and at most {MOST_CATEGORIES} will do")
+        features = np.zeros((rows, len(categories)))
+        features[column.notna().to_numpy()] = words[:, None] == categories
+        return features
+
+    def _refused(self, name: str, why: str) -> ValueError:
+        return ValueError(f"{self.path}: column {name!r} {why}; leave it out by drop={name}")
+
+
+def _medians(x: Array) -> Array:
+    """Of each column of the training part (n, features), its missing numbers left aside; 0 where all are missing."""
+    empty = np.isnan(x).all(axis=0)
+    medians: Array = np.nanmedian(np.where(empty, 0.0, x), axis=0)
+    return medians

@@ -1,0 +1,23 @@
+"""Why no network of a space fits a parameter budget, in one sentence with the remedy."""
+
+from __future__ import annotations
+
+from nas.architecture import Architecture
+from nas.budget import Budget, format_size
+
+
+def diagnose(where: str, smallest: Architecture, budget: Budget) -> str:
+    """`where`: the space and its task in words; `smallest`: the smallest network found there."""
+    if smallest.num_params <= budget.most:
+        return (
+            f"no network of {where} uses at least {budget.fill:g} of the parameter budget {budget.most:,}; "
+            f"lower --fill or --budget"
+        )
+    largest = max(range(len(smallest.nodes)), key=lambda i: smallest.layer_params[i])
+    layers = [i for i, n in enumerate(smallest.nodes) if smallest.layer_params[i]]
+    position = "its first layer" if largest == layers[0] else f"one {smallest.nodes[largest].op}"
+    return (
+        f"the smallest network of {where} has {smallest.num_params:,} parameters, "
+        f"{smallest.layer_params[largest]:,} of them in {position}, and the parameter budget is {budget.most:,}; "
+        f"raise --budget to at least {format_size(smallest.num_params, up=True)} or lower the number of inputs"
+    )

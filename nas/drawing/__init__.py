@@ -1,0 +1,1 @@
+"""Pictures of architectures: what the boxes say, where they stand, how they are drawn."""

@@ -1,0 +1,44 @@
+"""Under a time limit: expensive networks are trained for fewer epochs, so that a search sees enough of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from nas.space import Candidate
+from nas.trial import Trial
+
+TRIALS = 24  # that a search should have seen at its end
+FIRST_RATE = {"cpu": 5e10, "cuda": 5e12}  # floating point operations a second, until a training has been timed
+
+
+@dataclass
+class Pace:
+    """The share of its epochs that a candidate may be trained for, by its FLOPs and the speed seen so far.
+
+    `seconds` of search on `slots` workers; `samples` a full training passes, epochs and folds together.
+    """
+
+    seconds: float
+    slots: int
+    samples: int
+    epochs: int
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        self._flops = self._spent = 0.0
+
+    def told(self, trial: Trial) -> None:
+        """Learn from the time that a training took."""
+        if trial.values and trial.copy_of is None:
+            self._flops += self._cost(trial.candidate) * trial.metrics["epochs"] / self.epochs
+            self._spent += trial.metrics["seconds"]
+
+    def __call__(self, candidate: Candidate) -> Candidate:
+        """The candidate with a fidelity at which some `TRIALS` like it fit into the time; at least one epoch."""
+        rate = self._flops / self._spent if self._spent else FIRST_RATE[self.device.partition(":")[0]]
+        share = rate * self.seconds * self.slots / TRIALS / max(1.0, self._cost(candidate))
+        epochs = max(1, int(self.epochs * min(1.0, share)))
+        return replace(candidate, fidelity=min(candidate.fidelity, epochs / self.epochs))
+
+    def _cost(self, candidate: Candidate) -> float:
+        return 3.0 * candidate.architecture.flops * self.samples  # forward, and twice as much backward

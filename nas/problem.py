@@ -1,0 +1,74 @@
+"""Options made real and checked, before any data is read: the source of data, the space on it, the strategies."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nas import plugins
+from nas.dataset import Arrays, Dataset, Source
+from nas.normalise import check_normalisation
+from nas.options import Options
+from nas.space import SearchSpace
+from nas.strategy import Strategy
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is searched, and on what."""
+
+    options: Options
+    source: Source
+    space: SearchSpace
+
+    @classmethod
+    def of(cls, options: Options) -> Problem:
+        """Raises `ValueError` for any mistake, before any data is read."""
+        source = _source(options.data)
+        space: SearchSpace = _plugin(
+            "search_spaces", options.space, SearchSpace, *source.task(), options.parameter_budget
+        )
+        space = space.on(source.contexts, source.augmentations, options.narrowing)
+        space.check()
+        problem = cls(options, source, space)
+        problem.strategy(options.strategy)
+        return problem
+
+    def strategy(self, spec: Any) -> Strategy:
+        made: Strategy = _plugin("strategies", spec, Strategy, self.space)
+        return made
+
+    def load(self) -> Dataset:
+        """Read the data, normalised as the options say."""
+        dataset = self.source.load(self.options.seed)
+        dataset = replace(dataset, normalise=self.options.normalise or dataset.normalise)
+        check_normalisation(dataset)
+        return dataset
+
+
+def _source(data: Any) -> Source:
+    if isinstance(data, Source):
+        return data
+    if isinstance(data, tuple | list) and len(data) == 2:
+        return Arrays(*data)
+    if isinstance(data, str):
+        kind, _, rest = data.partition(":")
+        if kind not in plugins.names("nas.data") and importlib.util.find_spec(kind.partition(".")[0] or "?"):
+            name, _, rest = rest.partition(":")  # package.module:Class[:PATH]
+            kind = f"{kind}:{name}"
+        path, *items = re.split(r",(?=\w+=)", rest)  # a path may hold commas
+        cls = plugins.find("nas.data", kind, Source)
+        words = dict(item.partition("=")[::2] for item in items)
+        return cls(path, **plugins.read_options(cls, words, f"data kind {kind}"))  # type: ignore[no-any-return]  # a plug-in's class
+    raise ValueError(f"data must be 'KIND:PATH', arrays (X, y) or a nas.dataset.Source, got {type(data).__name__}")
+
+
+def _plugin(folder: str, spec: Any, kind: type, *args: Any) -> Any:
+    if inspect.isclass(spec):
+        return plugins.checked(spec, kind, spec.__name__)(*args)
+    if isinstance(spec, str):
+        return plugins.make(folder, spec, kind, *args)
+    raise ValueError(f"{folder}: give a name or a subclass of {kind.__name__}, got {spec!r}")

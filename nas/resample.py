@@ -1,0 +1,48 @@
+"""Other cuts of a data set: a stratified part of it for the search, folds for cross-validation. The test part stays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from nas.dataset import Array, Dataset, Part
+
+
+def sampled(dataset: Dataset, share: float, seed: int) -> Dataset:
+    """The data set with `share` of its training part: of every class, or of the groups, which stay whole."""
+    if share == 1:
+        return dataset
+    rng, train = np.random.default_rng((seed, 0x5A3)), dataset.train
+    labels = train.y if train.groups is None else train.groups
+    if train.groups is None:
+        rows = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+        kept = np.concatenate([r[: max(1, round(share * len(r)))] for r in rows])
+    else:
+        groups = rng.permutation(np.unique(labels))
+        kept = np.flatnonzero(np.isin(labels, groups[: max(1, round(share * len(groups)))]))
+    return replace(dataset, train=train.take(np.sort(kept)))
+
+
+def folds(dataset: Dataset, k: int, seed: int) -> list[Dataset]:
+    """`k` data sets whose validation parts, stratified and of whole groups, are the training and validation parts cut.
+
+    Raises `ValueError` where a class, or all groups together, are fewer than `k`.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # half a second to import
+
+    pool = _joined(dataset.train, dataset.validation)
+    fewest = np.bincount(pool.y)[np.unique(pool.y)].min()
+    units, word = (fewest, "samples of a class") if pool.groups is None else (len(np.unique(pool.groups)), "groups")
+    if units < k:
+        raise ValueError(f"--folds {k} needs as many {word} in training and validation, and there are {units}")
+    cut = StratifiedKFold if pool.groups is None else StratifiedGroupKFold
+    splits = cut(k, shuffle=True, random_state=seed).split(pool.y, pool.y, pool.groups)
+    return [replace(dataset, train=pool.take(train), validation=pool.take(rest)) for train, rest in splits]
+
+
+def _joined(a: Part, b: Part) -> Part:
+    groups: Array | None = None
+    if a.groups is not None and b.groups is not None:
+        groups = np.concatenate([a.groups, b.groups + a.groups.max() + 1])
+    return Part(np.concatenate([a.x, b.x]), np.concatenate([a.y, b.y]), groups)

@@ -1,0 +1,82 @@
+"""Averages of the weights over a training, by `torch.optim.swa_utils`: what is evaluated and kept in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+
+from nas.network import Network
+from nas.recipe import AVERAGES
+
+DECAY = 0.999  # of the exponential average, reached from below, so that short trainings have a short memory
+
+
+class Raw:
+    """No average: the weights as they are."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+
+    def step(self) -> None:
+        """A step was taken."""
+
+    def evaluated(self, epoch: int, batches: Callable[[], Iterable[Tensor]]) -> Network:
+        """The network to evaluate after `epoch`; `batches` gives the training part."""
+        return self.network
+
+
+class Exponential(Raw):
+    """An exponential moving average (EMA) over the steps, of parameters and of BatchNorm's statistics."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__(network)
+        self.taken = 0
+        self.model = AveragedModel(network, multi_avg_fn=self._towards, use_buffers=True)
+
+    def step(self) -> None:
+        self.model.update_parameters(self.network)
+        self.taken += 1
+
+    def evaluated(self, epoch: int, batches: Callable[[], Iterable[Tensor]]) -> Network:
+        return cast("Network", self.model.module)
+
+    def _towards(self, averaged: Any, current: Any, count: Any) -> None:
+        # counted here: the model's own count is a tensor, and reading one from a GPU waits for all that is under way
+        get_ema_multi_avg_fn(warming_decay(self.taken))(averaged, current, count)  # type: ignore[no-untyped-call]
+
+
+class Stochastic(Raw):
+    """Stochastic weight averaging (SWA, arXiv 1803.05407): the mean over the last quarter of the epochs' ends."""
+
+    def __init__(self, network: Network, epochs: int) -> None:
+        super().__init__(network)
+        self.start = epochs - max(1, epochs // 4)
+        self.model = AveragedModel(network)
+
+    def evaluated(self, epoch: int, batches: Callable[[], Iterable[Tensor]]) -> Network:
+        if epoch <= self.start:
+            return self.network
+        self.model.update_parameters(self.network)
+        with torch.no_grad():
+            update_bn(batches(), self.model)  # algorithm 1, last line
+        return cast("Network", self.model.module)
+
+
+def warming_decay(taken: int) -> float:
+    """The decay of the exponential average after `taken` steps: a memory of a tenth of them, until `DECAY`."""
+    return min(DECAY, (1 + taken) / (10 + taken))
+
+
+def make_average(kind: str, network: Network, epochs: int) -> Raw:
+    """The average of a recipe, a word of `AVERAGES`."""
+    if kind == "ema":
+        return Exponential(network)
+    if kind == "swa":
+        return Stochastic(network, epochs)
+    if kind != "none":
+        raise ValueError(f"average must be one of {', '.join(AVERAGES)}, got {kind!r}")
+    return Raw(network)

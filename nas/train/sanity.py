@@ -1,0 +1,43 @@
+"""What a practitioner tries first: a small network that has not learned yet guesses, and learns one batch by heart."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from nas.architecture import Sketch
+from nas.checks import loss_at_initialisation
+from nas.network import Network
+from nas.ops import Shape
+from nas.train.resident import Resident
+
+BATCH, WIDTH, STEPS, LR = 64, 128, 200, 5e-3
+BY_HEART = 0.95
+
+
+def check_training(data: Resident, shape: Shape, classes: int) -> list[str]:
+    """Warnings, a sentence each, from a small MLP on one batch of samples of `shape`; takes a fraction of a second."""
+    net = Sketch(shape)
+    hidden = net("relu", net("linear", net("flatten", net.input), out=WIDTH))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Network(net.done(net("linear", hidden, out=classes)))
+        rows = torch.randperm(len(data))[:BATCH].to(data.y.device)
+    network.to(data.y.device)
+    x, y = data.samples(rows, shape), data.y.index_select(0, rows)
+    optimizer = torch.optim.Adam(network.parameters(), lr=LR)
+    first = 0.0
+    for step in range(STEPS):
+        loss = cross_entropy(network(x), y)
+        first = float(loss.detach()) if step == 0 else first
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        optimizer.step()
+    learned = float((network(x).argmax(1) == y).float().mean())
+    warnings = [loss_at_initialisation(first, classes)]
+    if learned < BY_HEART:
+        warnings.append(
+            f"a small network learned only {100 * learned:.0f} % of one batch of {len(rows)} samples by heart in "
+            f"{STEPS} steps; look for samples that are the same and have different labels"
+        )
+    return [warning for warning in warnings if warning]

@@ -1,0 +1,215 @@
+"""Pace and final training: what a deadline does to a search, and what becomes of the best networks after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from toy import Toy, line, score
+
+import nas
+from nas.executors.inline import Inline
+from nas.final import FINALISTS, FinalTraining, affordable, finalists
+from nas.pace import TRIALS, Pace
+from nas.space import Candidate
+from nas.store import TrialLog
+from nas.trial import Trial
+
+SPACE = line()
+
+
+def candidate(depth: int = 1, width: int = 16, lr: float = 1e-3) -> Candidate:
+    choices = {"depth": depth, "lr": lr, **{f"width{i}": width for i in range(depth)}}
+    return SPACE.replay(choices)
+
+
+def trial(number: int, found: Candidate, value: float = 0.5, seconds: float = 2.0, epochs: int = 4) -> Trial:
+    return Trial(number, found, 0, (value,), {"seconds": seconds, "epochs": epochs})
+
+
+def test_a_cheap_network_is_trained_in_full_and_an_expensive_one_for_fewer_epochs() -> None:
+    small, large = candidate(1, 4), candidate(3, 32)
+    pace = Pace(seconds=TRIALS, slots=1, samples=8000, epochs=8)
+    pace.told(trial(0, large, seconds=8.0, epochs=8))  # a second an epoch, and a trial may take one
+    assert pace(large).fidelity == 1 / 8
+    assert pace(small).fidelity > 1 / 8
+    richer = Pace(seconds=100 * TRIALS, slots=1, samples=8000, epochs=8)
+    richer.told(trial(0, large, seconds=8.0, epochs=8))
+    assert richer(large) == large
+
+
+def test_twice_the_workers_give_twice_the_epochs() -> None:
+    large, found = candidate(3, 32), []
+    for slots in (2, 4):
+        pace = Pace(seconds=TRIALS, slots=slots, samples=8000, epochs=8)
+        pace.told(trial(0, large, seconds=8.0, epochs=8))
+        found.append(pace(large).fidelity)
+    assert found == [2 / 8, 4 / 8]
+
+
+def test_pace_learns_nothing_from_failures_and_copies() -> None:
+    pace = Pace(seconds=10, slots=1, samples=8000, epochs=8)
+    before = pace(candidate(3, 32))
+    pace.told(Trial(0, candidate(), 0, error="failed"))
+    pace.told(replace(trial(1, candidate(), seconds=0.0), copy_of=0))
+    assert pace(candidate(3, 32)) == before
+
+
+def test_pace_never_gives_more_than_the_strategy_asked_for() -> None:
+    asked = replace(candidate(), fidelity=0.25)
+    assert Pace(seconds=1e9, slots=1, samples=10, epochs=8)(asked).fidelity == 0.25
+
+
+def test_finalists_are_the_best_of_different_networks_and_recipes() -> None:
+    a, b, c = candidate(1, 4), candidate(1, 8), candidate(1, 8, lr=1e-2)
+    trials = [trial(0, a, 0.9), trial(1, replace(a, fidelity=0.5), 0.95), trial(2, b, 0.8), trial(3, c, 0.7)]
+    assert [t.number for t in finalists(trials)] == [1, 2]
+    assert [t.number for t in finalists(trials, 9)] == [1, 2, 3]
+    assert len(finalists(trials)) == FINALISTS
+    assert finalists([Trial(0, a, 0, error="failed")]) == []
+
+
+def learned(number: int, by_heart: bool) -> Trial:
+    """Half a second an epoch."""
+    found = trial(number, candidate(1, (4, 8, 16, 32)[number % 4], (1e-3, 1e-2)[number // 4]), 0.9 - number / 100)
+    return replace(found, curve=({"train_accuracy": 0.99 if by_heart else 0.85, "val_accuracy": 0.9},))
+
+
+@pytest.mark.parametrize(
+    ("by_heart", "seconds", "expected"),
+    [
+        (False, 1.0, [8, 8]),  # no time: the epochs of the search, one network a worker
+        (False, 24.0, [48, 48]),
+        (False, 48.0, [12 * 8] * 2),
+        (False, 1e6, [12 * 8] * 6),
+        (True, 16.0, [4 * 8] * 2),  # more epochs would not help, more networks may
+        (True, 35.0, [4 * 8] * 4),
+        (True, 1e6, [4 * 8] * 6),
+    ],
+)
+def test_the_time_left_is_cut_into_networks_and_epochs(by_heart: bool, seconds: float, expected: list[int]) -> None:
+    trials = [learned(number, by_heart) for number in range(8)]
+    found = affordable(trials, seconds, slots=2, epochs=8, share=1.0)
+    assert [epochs for _, epochs in found] == expected
+    assert [t.number for t, _ in found] == list(range(len(expected)))
+
+
+def test_epochs_on_all_the_data_take_longer_than_those_on_a_sample() -> None:
+    trials = [learned(number, by_heart=False) for number in range(2)]
+    assert [e for _, e in affordable(trials, 24.0, slots=2, epochs=8, share=0.5)] == [24, 24]
+
+
+def test_fewer_networks_than_workers_are_no_hindrance() -> None:
+    assert [e for _, e in affordable([learned(0, by_heart=True)], 1e6, slots=4, epochs=8, share=1.0)] == [32]
+    assert affordable([Trial(0, candidate(), 0, error="failed")], 10.0, slots=2, epochs=8, share=1.0) == []
+
+
+@pytest.fixture
+def final(tmp_path: Path) -> Iterator[Callable[..., FinalTraining]]:
+    logs: list[TrialLog] = []
+
+    def make(evaluator: Any) -> FinalTraining:
+        logs.append(TrialLog(tmp_path / "final.jsonl", SPACE))
+        return FinalTraining(logs[-1], Inline(evaluator), 0, lambda number: tmp_path / f"{number}.weights")
+
+    yield make
+    for log in logs:
+        log.close()
+
+
+class Leaving(Toy):
+    """Leaves weights behind, as a training does; may fail."""
+
+    def __call__(self, job: Any) -> Any:
+        outcome = super().__call__(job)
+        job.weights.write_text("weights")
+        return outcome
+
+
+def test_finalists_are_trained_once_on_everything_with_seeds_of_their_own(final: Callable[..., FinalTraining]) -> None:
+    toy = Leaving(failing=False)
+    chosen = [(trial(5, candidate(1, 4)), 4.0), (trial(2, candidate(2, 8)), 2.0)]
+    found = final(toy).run(chosen)
+    assert [t.candidate for t in found] == [replace(t.candidate, fidelity=f) for t, f in chosen]
+    assert [t.value for t in found] == [score(t.candidate) for t in found]
+    assert all(job.final for job in toy.jobs)
+    assert len({job.seed for job in toy.jobs}) == 2
+
+
+def test_a_final_training_that_has_ended_is_not_repeated(final: Callable[..., FinalTraining], tmp_path: Path) -> None:
+    one, two = (trial(5, candidate(1, 4)), 4.0), (trial(2, candidate(2, 8)), 4.0)
+    first = Leaving(failing=False)
+    before = final(first).run([one])
+    again = Leaving(failing=False)
+    after = final(again).run([two, one])
+    assert len(again.jobs) == 1
+    assert after[1] == before[0]
+    (tmp_path / f"{before[0].number}.weights").unlink()
+    lost = Leaving(failing=False)
+    final(lost).run([one])
+    assert len(lost.jobs) == 1
+
+
+def test_a_final_training_that_fails_is_recorded_and_the_other_counts(final: Callable[..., FinalTraining]) -> None:
+    class Half(Leaving):
+        def __call__(self, job: Any) -> Any:
+            if job.candidate.values["depth"] == 1:
+                raise ArithmeticError("the loss is not finite")
+            return super().__call__(job)
+
+    found = final(Half(failing=False)).run([(trial(5, candidate(1, 4)), 4.0), (trial(2, candidate(2, 8)), 4.0)])
+    assert found[0].error is not None
+    assert "not finite" in found[0].error
+    assert found[1].values
+
+
+def test_a_full_disk_in_the_final_training_is_no_failure_of_the_network(final: Callable[..., FinalTraining]) -> None:
+    class Full(Toy):
+        def __call__(self, job: Any) -> Any:
+            raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space left"):
+        final(Full()).run([(trial(5, candidate(1, 4)), 4.0)])
+
+
+def blobs() -> tuple[np.ndarray, np.ndarray]:
+    y = np.arange(150) % 3
+    return np.random.default_rng(0).normal(size=(150, 6)) + np.eye(6)[y], y
+
+
+def search(folder: Path, **options: Any) -> nas.Result:
+    given = {"budget": "5K", "data": blobs(), "trials": 3, "epochs": 2, "workers": 0, "baseline": False}
+    return nas.search(**{**given, "out": folder, **options})  # type: ignore[arg-type]  # a dict of options
+
+
+def test_the_network_that_is_exported_is_that_of_the_final_training(tmp_path: Path) -> None:
+    result = search(tmp_path / "run")
+    assert len(result.final) == 2
+    assert result.best in result.final
+    assert result.best.metrics["epochs"] == 8
+    without = search(tmp_path / "without", final_epochs=0)
+    assert without.final == []
+    assert without.best in without.trials
+
+
+def test_the_same_command_again_trains_nothing_again(tmp_path: Path) -> None:
+    first = search(tmp_path / "run", final_epochs=5)
+    before = (tmp_path / "run" / "final.jsonl").read_bytes()
+    again = search(tmp_path / "run", final_epochs=5)
+    assert (tmp_path / "run" / "final.jsonl").read_bytes() == before
+    assert again.best == first.best
+    assert {t.metrics["epochs"] for t in again.final} == {5}
+
+
+@pytest.mark.parametrize("options", [{"folds": 3}, {"sample": 0.3}, {"time": "3s", "trials": None}])
+def test_folds_samples_and_deadlines_end_in_a_network_trained_on_everything(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    result = search(tmp_path / "run", **options)
+    assert result.best in result.final
+    assert (tmp_path / "run" / "best" / "weights.safetensors").exists()
+    assert result.test_accuracy is not None

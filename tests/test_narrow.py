@@ -1,0 +1,152 @@
+"""`--fix` and `--only`: what is fixed is never left, what is not searched takes its default, mistakes are named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Cells
+
+from nas.budget import Budget, BudgetError
+from nas.narrow import Narrowing, family
+from nas.ops import Scalar
+from nas.options import Options
+from nas.recipe import AUGMENTATIONS, DEFAULTS, Recipe, check_knob
+from nas.space import Candidate, SearchSpace
+from search_spaces.mlp import MLP
+
+MOST = Budget(300_000)
+
+
+def narrowed(space: SearchSpace, only: str = "", **fixed: Any) -> SearchSpace:
+    options = {name: value if isinstance(value, tuple) else (value,) for name, value in fixed.items()}
+    found = space.on(narrowing=Narrowing(options, frozenset(filter(None, only.split(","))) or None))
+    found.check()
+    return found
+
+
+def draws(space: SearchSpace, number: int = 40) -> list[Candidate]:
+    rng = np.random.default_rng(3)
+    samples = [space.sample(rng) for _ in range(number)]
+    return [*samples, *(space.mutate(c, rng) for c in samples), *(space.crossover(c, samples[0], rng) for c in samples)]
+
+
+@pytest.fixture(params=[(MLP, MOST), (MLP, None), (Cells, Budget(4000)), (Cells, None)], ids=str)
+def space(request: pytest.FixtureRequest) -> SearchSpace:
+    cls, budget = request.param
+    made: SearchSpace = cls((20,), 4, budget)
+    return made
+
+
+FIXED: dict[type, dict[str, tuple[Scalar, ...]]] = {
+    MLP: {"depth": (2, 3), "norm": ("batchnorm",), "width": (32, 64), "lr": (0.123,), "optimizer": ("sam", "rmsprop")},
+    Cells: {"stem": (8,), "kind": ("plain", "norm"), "cells": (1, 2), "lr": (0.5,)},
+}
+
+
+def test_what_is_fixed_is_all_that_is_drawn_and_stays_inside_the_budget(space: SearchSpace) -> None:
+    fixed = FIXED[type(space)]
+    narrow = narrowed(space, **fixed)
+    seen: dict[str, set[Scalar]] = {}
+    for candidate in draws(narrow):
+        assert space.budget is None or candidate.architecture.num_params in space.budget
+        for name, value in candidate.values.items():
+            seen.setdefault(family(name), set()).add(value)
+    for name, values in fixed.items():
+        assert seen[name] == {*values}, name
+
+
+def test_a_candidate_of_a_narrowed_space_can_be_replayed_there(space: SearchSpace) -> None:
+    narrow = narrowed(space, **FIXED[type(space)])
+    for candidate in draws(narrow, 10):
+        assert narrow.replay(candidate.values) == candidate
+
+
+def test_only_the_named_choices_vary_and_the_others_take_their_defaults() -> None:
+    found = draws(narrowed(MLP((20,), 4, MOST), only="width,depth"))
+    open_ = {choice.name for candidate in found for choice in candidate.choices if len(choice.options) > 1}
+    assert {family(name) for name in open_} == {"width", "depth"}
+    assert {candidate.values["activation"] for candidate in found} == {MLP.defaults["activation"]}
+    assert {candidate.recipe for candidate in found} == {Recipe.from_json({**DEFAULTS, **MLP.defaults})}
+
+
+def test_one_layer_can_be_fixed_by_its_own_name() -> None:
+    found = draws(narrowed(MLP((20,), 4, MOST), shape="free", depth=3, width2=64))
+    assert {candidate.values["width2"] for candidate in found} == {64}
+    assert len({candidate.values["width1"] for candidate in found}) > 3
+
+
+def test_values_that_rule_each_other_out_leave_no_network_and_say_so(space: SearchSpace) -> None:
+    if isinstance(space, MLP):
+        with pytest.raises(BudgetError, match="--fix leaves no network"):
+            narrowed(space, shape="diamond", depth=2)
+
+
+def test_a_fixed_network_too_large_for_the_budget_is_refused() -> None:
+    with pytest.raises(BudgetError, match="300,000"):
+        narrowed(MLP((20,), 4, MOST), shape="free", depth=3, width=4096)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "shown"),
+    [
+        ({"dept": 2}, "did you mean 'depth'"),
+        ({"depth": 99}, "99 is not offered; it offers 1, 2"),
+        ({"optimizer": "adamx"}, "adamw.*got 'adamx'"),
+        ({"lr": 0}, "above 0"),
+        ({"batch_size": 2.5}, "batch_size.*2.5"),
+        ({"flip": 1}, "flip.*1"),
+    ],
+)
+def test_a_mistake_in_a_fixed_choice_names_the_value_and_the_remedy(fixed: dict[str, Any], shown: str) -> None:
+    with pytest.raises(ValueError, match=shown):
+        narrowed(MLP((20,), 4, MOST), **fixed)
+
+
+def test_an_unknown_name_after_only_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"--only.*'widht'.*'width'"):
+        narrowed(MLP((20,), 4, MOST), only="widht")
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_every_field_of_the_recipe_can_be_fixed_to_its_default_and_is_in_every_log(name: str) -> None:
+    assert check_knob(name, DEFAULTS[name]) == DEFAULTS[name]
+    candidate = narrowed(MLP((20,), 4, MOST), **{name: DEFAULTS[name]}).sample(np.random.default_rng(0))
+    assert candidate.values[name] == DEFAULTS[name] == getattr(candidate.recipe, name)
+
+
+def test_augmentations_are_searched_where_the_data_offers_them_and_only_there() -> None:
+    images = MLP((20,), 4, MOST).on(augmentations={"shift": (0, 2), "flip": (True,)})
+    for choice in images.sample(np.random.default_rng(0)).choices:
+        if choice.name in AUGMENTATIONS:
+            expected = {"shift": (0, 2), "flip": (True,)}.get(choice.name, (DEFAULTS[choice.name],))
+            assert choice.options == expected
+
+
+def test_the_context_is_chosen_first_and_the_parameters_follow_it() -> None:
+    speech = MLP((28,), 11, Budget(3_000_000)).on(contexts=(0, 10, 30))
+    shapes = {c.values["context"]: c.architecture.input_shape for c in draws(speech)}
+    assert shapes == {0: (1, 28), 10: (21, 28), 30: (61, 28)}
+    for candidate in draws(speech, 5):
+        assert candidate.choices[0].name == "context"
+        assert candidate.architecture.num_params <= 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        ("depth=4", {"depth": (4,)}),
+        ("lr=1e-3|2e-3, optimizer=adamw", {"lr": (1e-3, 2e-3), "optimizer": ("adamw",)}),
+        ({"skip": [True, False]}, {"skip": (True, False)}),
+        ({"depth": 4}, {"depth": (4,)}),
+    ],
+)
+def test_fixed_choices_are_read_from_words_and_from_yaml(words: Any, read: dict[str, Any]) -> None:
+    assert Options.of({"budget": "1M", "fix": words}).fix == read
+
+
+@pytest.mark.parametrize("words", ["depth", "=4", "depth=", 5, {"depth": []}, {"depth": [[1]]}])
+def test_fixed_choices_that_cannot_be_read_are_refused(words: Any) -> None:
+    with pytest.raises(ValueError, match="fix"):
+        Options.of({"budget": "1M", "fix": words})
