@@ -15,6 +15,7 @@ from nas.ops import Scalar
 
 Choose = Callable[[str, Sequence[Scalar]], Scalar]  # what a space calls at a fork: name, options -> one of the options
 Pick = Callable[[Sequence[Scalar]], Scalar]
+UNLIMITED = 10**15  # parameters: no budget
 _TRIES = 200  # random completions tried for a fill
 _MEMO = 100_000  # witnesses kept
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}

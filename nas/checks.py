@@ -73,23 +73,16 @@ def _hashes(part: Part, framed: bool) -> list[int]:
     """Of each sample, or of each utterance."""
     if not framed:
         return [hash(sample.tobytes()) for sample in part.x]
-    starts = _starts(part).tolist()
+    starts = part.starts.tolist()
     ends = [*starts[1:], len(part)]
     return [hash(part.x[start:end].tobytes()) for start, end in zip(starts, ends, strict=True)]
-
-
-def _starts(part: Part) -> Array:
-    """The first row of each group."""
-    if part.groups is None:
-        return np.zeros(1, np.int64)
-    return np.flatnonzero(np.diff(part.groups, prepend=part.groups[0] - 1))
 
 
 def _utterances(part: Part) -> list[str]:
     """The names of the groups that the part holds."""
     if part.groups is None or not part.names:
         return []
-    return [part.names[group] for group in part.groups[_starts(part)]]
+    return [part.names[group] for group in part.groups[part.starts]]
 
 
 def _namesakes(parts: Mapping[str, Part]) -> list[str]:

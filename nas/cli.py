@@ -12,6 +12,7 @@ from rich.console import Console
 
 from nas import plugins
 from nas.dryrun import describe
+from nas.executor import JobFailed
 from nas.options import DEFAULT_TRIALS, Options, read_yaml
 from nas.run import run
 from nas.summary import print_result
@@ -22,12 +23,12 @@ HELP = {
     "data": "Data as KIND:PATH; kinds: {kinds}.",
     "strategy": "Search strategy: {strategies}, or package.module:Class; options as NAME:key=value,...",
     "trials": f"Networks to train ({DEFAULT_TRIALS} where no --time is given).",
-    "time": "Time limit of the search: 90s, 10m, 1h30m.",
+    "time": "Time limit of search and final training: 90s, 10m, 1h30m.",
     "epochs": "Most epochs a network is trained (8).",
     "patience": "Epochs without improvement after which a training stops (3).",
     "min-change": "Least improvement of validation accuracy that counts (0).",
     "patience-from": "Epoch before which no training stops (0).",
-    "final-epochs": "Epochs of the final training of the best networks (32, under --time what is left); 0: none.",
+    "final-epochs": "Epochs of the final training of the best networks (4 x --epochs, or the time left); 0: none.",
     "fix": "Choices fixed or narrowed: optimizer=adamw,lr=1e-3|2e-3,depth=4.",
     "only": "Choices that are searched, all others at their defaults: width,depth.",
     "sample": "Share of the training part that the search trains on; the final training uses all (1).",
@@ -84,6 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
         message = error.format_message()
     except ValueError as error:
         message = str(error)
+    except JobFailed as error:
+        message = f"a worker failed: {error}"
     except OSError as error:  # a full disk, a folder that may not be written; finished trials are in the log
         message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     except (KeyboardInterrupt, click.Abort):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -34,6 +34,13 @@ class Part:
     def __len__(self) -> int:
         return len(self.y)
 
+    @property
+    def starts(self) -> Array:
+        """The first row of each group."""
+        if self.groups is None:
+            return np.zeros(1, np.int64)
+        return np.flatnonzero(np.diff(self.groups, prepend=self.groups[0] - 1))
+
     def take(self, rows: Array) -> Part:
         """The samples at `rows`, a sorted array of positions."""
         return Part(self.x[rows], self.y[rows], None if self.groups is None else self.groups[rows], self.names)
@@ -55,6 +62,7 @@ class Dataset:
     contexts: tuple[int, ...] = ()
     normalise: str = "zscore"
     pixels: bool = False  # samples are bytes of images divided by 255
+    fitted_on: Part | None = None  # what normalisation is fitted on, where that is more than the training part here
 
     @property
     def input_shape(self) -> Shape:
@@ -78,7 +86,7 @@ class Source(ABC):
     """
 
     contexts: tuple[int, ...] = ()  # frames either side that a network may see; () where a sample is a whole
-    augmentations: Mapping[str, Sequence[Scalar]] = {}  # fields of the recipe that suit the data: options, usual first
+    augmentations: Mapping[str, Scalar] = {}  # fields of the recipe that suit the data, and their usual values
     normalise = "zscore"  # unless --normalise says otherwise
 
     def __init__(self, path: str = "") -> None:
@@ -116,14 +124,28 @@ class Arrays(Source):
     def load(self, seed: int) -> Dataset:
         x = as_float32(self.x, self.path)
         classes, y = np.unique(self.y, return_inverse=True)
-        rows = stratified_split(y, np.random.default_rng((seed, 0x5B117)))
-        if not all(map(len, rows)):
-            raise ValueError(
-                f"{self.path}: {len(y)} samples of {len(classes)} classes leave no validation or test part; "
-                f"at least 3 samples of some class are needed"
-            )
+        rows = three_ways(y, seed, self.path)
         train, validation, test = (Part(x[r], y[r]) for r in rows)
         return Dataset(self.path, train, validation, test, tuple(map(str, classes)))
+
+
+def generator(seed: int) -> np.random.Generator:
+    """The chance of a split, apart from that of the search."""
+    return np.random.default_rng((seed, 0x5B117))
+
+
+def three_ways(y: Array, seed: int, where: str) -> list[Array]:
+    """Class numbers (n,) -> rows of the training, validation and test part, stratified, in the shares `SHARES`.
+
+    Raises `ValueError` where one of them would be empty.
+    """
+    rows = stratified_split(y, generator(seed))
+    if not all(map(len, rows)):
+        raise ValueError(
+            f"{where}: {len(y)} samples of {len(np.unique(y))} classes leave no validation or test part; "
+            f"at least 3 samples of some class are needed"
+        )
+    return rows
 
 
 def stratified_split(y: Array, rng: np.random.Generator) -> list[Array]:

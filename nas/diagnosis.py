@@ -8,6 +8,11 @@ from nas.budget import Budget, format_size
 
 def diagnose(where: str, smallest: Architecture, budget: Budget) -> str:
     """`where`: the space and its task in words; `smallest`: the smallest network found there."""
+    if smallest.num_params <= budget.most and not budget.fill:
+        return (
+            f"no network of {where} is left, though the smallest has {smallest.num_params:,} parameters: another limit "
+            f"of the space, such as max_flops, rules all out; raise it as in --space NAME:max_flops=1e9"
+        )
     if smallest.num_params <= budget.most:
         return (
             f"no network of {where} uses at least {budget.fill:g} of the parameter budget {budget.most:,}; "

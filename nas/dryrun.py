@@ -9,6 +9,7 @@ from nas.architecture import Architecture
 from nas.devices import slots
 from nas.evaluate import Job, Stopping, Training, evaluate
 from nas.executors.local import Local
+from nas.final import FINALISTS, LONGER
 from nas.options import Options
 from nas.problem import Problem
 from nas.space import Candidate
@@ -61,9 +62,12 @@ def _estimate(options: Options, problem: Problem, drawn: list[Candidate]) -> str
     trial = float(np.mean(spent)) * options.epochs
     if trials is None:
         return f"{format_time(seconds or 0)} as asked; a trial takes up to {format_time(trial)}"
-    total = trials * trial / len(devices) * (2 if options.wants_baseline else 1)
+    longer = LONGER if options.final_epochs is None else options.final_epochs / options.epochs
+    trained = trials * (2 if options.wants_baseline else 1) + FINALISTS * longer
+    total = trained * trial / len(devices)
     limit = f", stopped at {format_time(seconds)}" if seconds else ""
-    work = f"{trials} trials" + (" and the baseline" if options.wants_baseline else "")
+    more = [*(["the baseline"] if options.wants_baseline else []), *(["the final training"] if longer else [])]
+    work = " and ".join([f"{trials} trials", *more])
     return f"at most about {format_time(total)} for {work} on {len(devices)} workers{limit}"
 
 

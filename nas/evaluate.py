@@ -9,8 +9,8 @@ from statistics import mean, stdev
 from typing import Any, Protocol
 
 from nas.dataset import Dataset
-from nas.resample import folds as cut
-from nas.resample import sampled
+from nas.resample import Cut, sampled
+from nas.resample import folds as fold
 from nas.space import Candidate
 from nas.trial import Row
 
@@ -70,7 +70,8 @@ class Training:
     ) -> None:
         self.dataset, self.stopping, self.seed = dataset, stopping, seed
         part = sampled(dataset, sample, seed)
-        self.searched = [part] if folds == 1 else cut(part, folds, seed)
+        self.whole = Cut(dataset)
+        self.searched = [Cut(part)] if folds == 1 else fold(part, folds, seed)
 
     def prepare(self, device: str) -> None:
         """Put the data on the device. torch is imported here and not before: the coordinator does without."""
@@ -89,14 +90,14 @@ class Training:
             train(
                 job.candidate.architecture,
                 job.candidate.recipe,
-                *self._parts(dataset),
+                *self._parts(cut),
                 epochs=epochs,
                 patience=epochs if job.final else stop.patience,
                 min_change=stop.min_change,
                 patience_from=stop.patience_from,
                 seed=job.seed,
             )
-            for dataset in ([self.dataset] if job.final else self.searched)
+            for cut in ([self.whole] if job.final else self.searched)
         ]
         value = mean(fit.best["val_accuracy"] for fit in fits)
         if job.weights is not None and value >= job.beat and len(fits) == 1:
@@ -106,28 +107,36 @@ class Training:
             metrics["val_accuracy_std"] = stdev(fit.best["val_accuracy"] for fit in fits)
         cost = {"epochs": sum(len(fit.curve) for fit in fits), "seconds": round(time.perf_counter() - start, 4)}
         metrics = {**metrics, "best_epoch": round(mean(fit.best_epoch for fit in fits)), **cost}
-        fold = [{"fold": n} if len(fits) > 1 else {} for n in range(1, len(fits) + 1)]
-        curve = tuple({**row, **fold[n]} for n, fit in enumerate(fits) for row in fit.curve)
+        which = [{"fold": n} if len(fits) > 1 else {} for n in range(1, len(fits) + 1)]
+        curve = tuple({**row, **which[n]} for n, fit in enumerate(fits) for row in fit.curve)
         return Outcome((value,), metrics, curve)
 
-    def check(self) -> list[str]:
-        """Warnings about the training part, from a small network; a sentence each."""
+    def check(self, candidate: Candidate) -> list[str]:
+        """Warnings about the training part, from a small network; a sentence each.
+
+        Raises `ValueError` where the recipe of `candidate` cannot be had on these data or this device.
+        """
+        from nas.network import Network
+        from nas.train.augment import augmentation
+        from nas.train.precision import autocast_type
         from nas.train.sanity import check_training
 
-        contexts = sorted(self.dataset.contexts)
-        window = [2 * contexts[len(contexts) // 2] + 1] if contexts else []
-        data = self._parts(self.searched[0])[0]
-        return check_training(data, (*window, *self.dataset.input_shape), len(self.dataset.classes))
+        shape = candidate.architecture.input_shape
+        augmentation(candidate.recipe, shape)
+        if candidate.recipe.precision != "auto":
+            autocast_type(Network(candidate.architecture), candidate.recipe, self._device)
+        return check_training(self._parts(self.searched[0])[0], shape, len(self.dataset.classes))
 
-    def _parts(self, dataset: Dataset) -> tuple[Any, Any]:
+    def _parts(self, cut: Cut) -> tuple[Any, Any]:
         """Training and validation parts on the device, kept there unless they are one of several folds."""
         from nas.train.resident import Resident
 
-        if id(dataset) in self._resident:
-            return self._resident[id(dataset)]
+        if id(cut) in self._resident:
+            return self._resident[id(cut)]
+        dataset = cut.dataset()
         parts = tuple(Resident.of(part, dataset, self._device) for part in (dataset.train, dataset.validation))
-        if dataset is self.dataset or len(self.searched) == 1:
-            self._resident[id(dataset)] = parts[0], parts[1]
+        if cut.train is None:
+            self._resident[id(cut)] = parts[0], parts[1]
         return parts[0], parts[1]
 
     def test(self, candidate: Candidate, weights: Path) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,14 +12,15 @@ import numpy as np
 from nas.evaluate import Job, Outcome, evaluate
 from nas.executor import Workers
 from nas.recipe import Recipe
+from nas.space import Candidate
 from nas.store import TrialLog
 from nas.trial import Trial, best_first, finite
 
 FINALISTS = 2  # networks that are trained again, where no time limit says otherwise
-MOST = 6  # where there is time for more
+MOST = 8  # where there is time for more
 LONGER = 4  # times the epochs of the search
 LONGEST = 12  # times, under a time limit, for a network that has not learned its training data by heart
-BY_HEART = 0.03  # training accuracy above validation accuracy
+BY_HEART = 0.5  # of the mistakes on validation data, the share that is no mistake on training data
 
 
 def finalists(trials: Sequence[Trial], number: int = FINALISTS) -> list[Trial]:
@@ -42,17 +43,19 @@ def affordable(
     for number in range(min(slots, MOST), MOST + 1):
         best = finalists(trials, number)
         each = [_wanted(trial, epochs) for trial in best]
-        fit = seconds * slots / sum(e * _epoch(t, share) for e, t in zip(each, best, strict=True)) if best else 0.0
+        longest = max((e * _epoch(t, share) for e, t in zip(each, best, strict=True)), default=1.0)
+        fit = seconds / (longest * -(-number // slots))  # one after another on each worker
         if chosen and (fit < 1 or len(best) < number):
             break
-        chosen = [(t, max(epochs, int(e * min(1.0, fit)))) for e, t in zip(each, best, strict=True)]
+        least = [max(1, round(epochs * min(1.0, t.candidate.fidelity))) for t in best]  # what the search gave them
+        chosen = [(t, max(low, int(e * min(1.0, fit)))) for low, e, t in zip(least, each, best, strict=True)]
     return chosen
 
 
 def _wanted(trial: Trial, epochs: int) -> int:
     last = trial.curve[-1] if trial.curve else {}
-    by_heart = last.get("train_accuracy", 0.0) > last.get("val_accuracy", 0.0) + BY_HEART
-    return epochs * (LONGER if by_heart else LONGEST)
+    train, validation = last.get("train_accuracy", 0.0), last.get("val_accuracy", 0.0)
+    return epochs * (LONGER if train - validation > BY_HEART * (1 - validation) else LONGEST)
 
 
 def _epoch(trial: Trial, share: float) -> float:
@@ -62,37 +65,55 @@ def _epoch(trial: Trial, share: float) -> float:
 
 @dataclass
 class FinalTraining:
-    """Trains finalists and records them in `log`, where their fidelity tells for how many epochs; done once each."""
+    """Trains finalists and records them in `log`, where their fidelity tells for how many epochs; done once each.
+
+    Failures are written to the file `errors`.
+    """
 
     log: TrialLog
     executor: Workers
     seed: int
     weights_of: Callable[[int], Path]
-    told: Callable[[Trial], None] = lambda trial: None
+    errors: Path
 
     def run(self, chosen: Sequence[tuple[Trial, float]]) -> list[Trial]:
         """Train each network with its fidelity. Trials of this log, those finished before among them, in that order."""
         known = {t.candidate.key: t for t in self.log.trials if t.values and self.weights_of(t.number).exists()}
         wanted = [replace(trial.candidate, fidelity=fidelity) for trial, fidelity in chosen]
-        number = max((t.number for t in self.log.trials), default=-1) + 1
-        jobs = {}
-        for candidate in wanted:
-            if candidate.key not in known:
-                seed = int(np.random.SeedSequence((self.seed, number, 2)).generate_state(1)[0])
-                job = Job(number, candidate, seed, self.weights_of(number), final=True)
-                jobs[self.executor.submit(evaluate, job)] = job
-                number += 1
-        for future in as_completed(jobs):
-            trial = self._trial(jobs[future], future.exception(), None if future.exception() else future.result())
-            self.log.append(trial)
-            known[trial.candidate.key] = trial
-            self.told(trial)
+        running: dict[Future[Outcome], Job] = {}
+        try:
+            for candidate in wanted:
+                if candidate.key not in known:
+                    job = self._job(candidate, len(running))
+                    future = self.executor.submit(evaluate, job)
+                    running[future] = job
+                    if future.done():  # in this process: it has been trained
+                        known[candidate.key] = self._record(running.pop(future), future)
+            for future in as_completed(list(running)):
+                job = running.pop(future)
+                known[job.candidate.key] = self._record(job, future)
+        except KeyboardInterrupt:  # what had finished is not lost
+            for future in [future for future in running if future.done()]:
+                self._record(running.pop(future), future)
+            raise
         return [known[candidate.key] for candidate in wanted]
 
-    def _trial(self, job: Job, error: BaseException | None, outcome: Outcome | None) -> Trial:
-        if outcome is None:
+    def _job(self, candidate: Candidate, before: int) -> Job:
+        number = max((t.number for t in self.log.trials), default=-1) + 1 + before
+        seed = int(np.random.SeedSequence((self.seed, number, 2)).generate_state(1)[0])
+        return Job(number, candidate, seed, self.weights_of(number), final=True)
+
+    def _record(self, job: Job, future: Future[Outcome]) -> Trial:
+        trial = Trial(job.number, job.candidate, job.seed)
+        if error := future.exception():
             if getattr(error, "storage", False):
                 raise OSError(str(error))
-            return Trial(job.number, job.candidate, job.seed, error=str(error))
-        curve = tuple(map(finite, outcome.curve))
-        return Trial(job.number, job.candidate, job.seed, outcome.values, finite(outcome.metrics), curve)
+            trial = replace(trial, error=str(error) or type(error).__name__)
+            with self.errors.open("a", encoding="utf-8") as file:
+                file.write(f"final training {trial.number}: {trial.error}\n{getattr(error, 'trace', '')}\n")
+        else:
+            outcome = future.result()
+            facts, curve = finite(outcome.metrics), tuple(map(finite, outcome.curve))
+            trial = replace(trial, values=outcome.values, metrics=facts, curve=curve)
+        self.log.append(trial)
+        return trial

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from nas.ops import Scalar
 from nas.plugins import nearest
@@ -37,11 +38,13 @@ class Narrowing:
                 return [option for option in options if option in self.fixed[key]]
         if self.only is None or not self.only.isdisjoint((name, family(name))):
             return options
-        return (default if default is not None and default in options else options[0],)
+        return (options[nearest_to(default, options)],)
 
     def training(self, name: str, options: Sequence[Scalar], default: Scalar | None) -> Sequence[Scalar]:
         """The options left for a field of the recipe: what is fixed may be any value that the field can have."""
-        return self.fixed[name] if name in self.fixed else self.options(name, options, default)
+        if name in self.fixed:
+            return [check_knob(name, v) for v in self.fixed[name]] if name in DEFAULTS else self.fixed[name]
+        return self.options(name, options, default)
 
     def check(self, forks: Mapping[str, set[Scalar]]) -> None:
         """Raise `ValueError` for a name that no fork has, or a value that none offers. `forks`: all that were met."""
@@ -56,11 +59,24 @@ class Narrowing:
                     check_knob(name, value)
                 continue
             offered = set().union(*(options for fork, options in forks.items() if name in (fork, family(fork))))
-            if not offered.intersection(values):
+            if strange := [value for value in values if value not in offered]:
                 shown = ", ".join(str(option) for option in sorted(offered, key=lambda o: (str(type(o)), o)))
-                raise ValueError(f"--fix {name}: {', '.join(map(str, values))} is not offered; it offers {shown}")
+                raise ValueError(f"--fix {name}: {', '.join(map(str, strange))} is not offered; it offers {shown}")
 
 
 def family(name: str) -> str:
     """`'width3' -> 'width'`: what the forks of a kind have in common."""
     return re.sub(r"\d+", "", name)
+
+
+def nearest_to(wanted: Any, options: Sequence[Any]) -> int:
+    """The option that is `wanted`, else the number nearest to it, else the first."""
+    if wanted in options:
+        return list(options).index(wanted)
+    if is_number(wanted) and all(map(is_number, options)):
+        return min(range(len(options)), key=lambda i: abs(options[i] - wanted))
+    return 0
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

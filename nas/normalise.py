@@ -22,7 +22,7 @@ def affine(dataset: Dataset) -> Affine:
 
     Of the utterance kinds they come after what each utterance does for itself.
     """
-    return NORMALISATIONS[dataset.normalise](_centred(dataset.train, dataset.normalise))
+    return NORMALISATIONS[dataset.normalise](_centred(dataset.fitted_on or dataset.train, dataset.normalise))
 
 
 def check_normalisation(dataset: Dataset) -> None:
@@ -37,8 +37,7 @@ def _centred(part: Part, normalise: str) -> Array:
     """The samples, of the utterance kinds with mean 0 in each utterance, of `utterance` with deviation 1 too."""
     if not normalise.startswith("utterance"):
         return part.x
-    assert part.groups is not None
-    starts = np.flatnonzero(np.diff(part.groups, prepend=part.groups[0] - 1))
+    starts = part.starts
     lengths = np.diff(np.append(starts, len(part)))
     shape = (-1, *(1,) * (part.x.ndim - 1))
     x = part.x.astype(np.float64)

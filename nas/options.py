@@ -144,7 +144,10 @@ def _fix(key: str, value: Any) -> dict[str, tuple[Scalar, ...]]:
         items = [item.partition("=") for item in value.split(",") if item.strip()]
         if wrong := next(("".join(item) for item in items if not (item[0].strip() and item[2].strip())), None):
             raise ValueError(f"{key} takes choice=value or choice=value|value, got {wrong!r}")
-        value = {name.strip(): values.split("|") for name, _, values in items}
+        names = [name.strip() for name, _, _ in items]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"{key} names {twice} twice; write {twice}=value|value")
+        value = {name: values.split("|") for name, (_, _, values) in zip(names, items, strict=True)}
     if not isinstance(value, Mapping):
         raise ValueError(f"{key} must be choice=value,... or a mapping, got {value!r}")
     fixed: dict[str, tuple[Scalar, ...]] = {}

@@ -23,6 +23,7 @@ class Pace:
     samples: int
     epochs: int
     device: str = "cpu"
+    folds: int = 1
 
     def __post_init__(self) -> None:
         self._flops = self._spent = 0.0
@@ -30,7 +31,7 @@ class Pace:
     def told(self, trial: Trial) -> None:
         """Learn from the time that a training took."""
         if trial.values and trial.copy_of is None:
-            self._flops += self._cost(trial.candidate) * trial.metrics["epochs"] / self.epochs
+            self._flops += self._cost(trial.candidate) * trial.metrics["epochs"] / (self.epochs * self.folds)
             self._spent += trial.metrics["seconds"]
 
     def __call__(self, candidate: Candidate) -> Candidate:

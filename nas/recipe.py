@@ -54,20 +54,22 @@ DEFAULTS: dict[str, Scalar] = {f.name: f.default for f in fields(Recipe)}  # typ
 AUGMENTATIONS = ("flip", "shift", "rotate", "cutout", "mixup", "time_mask", "freq_mask")
 
 
-def choose_recipe(choose: Choose, augmentations: Mapping[str, Sequence[Scalar]] | None = None) -> Recipe:
-    """The recipes that every space searches by default; `augmentations` are the options that suit the data.
+def choose_recipe(choose: Choose, augmentations: Mapping[str, Scalar] | None = None) -> Recipe:
+    """The recipes that every space searches by default; `augmentations` are what suits the data.
 
-    Every field is asked, also where one value is offered, so that each can be fixed and the log holds all.
+    Every field is asked, also where one value is offered, so that each can be fixed and the log holds all. Weight decay
+    and augmentation are not searched unless `--fix` gives several values: short trainings vote against them, and the
+    long one that follows needs them.
     """
     optimizer = str(choose("optimizer", ("adamw", "nesterov")))
     searched: dict[str, Sequence[Scalar]] = {
         "lr": (1e-2, 2e-2, 5e-2, 1e-1, 2e-1) if optimizer in SGD_LIKE else (2e-4, 5e-4, 1e-3, 2e-3, 4e-3),
-        "weight_decay": (0.0, 1e-3, 1e-2, 1e-1) if optimizer == "adamw" else (0.0, 1e-4, 5e-4, 1e-3),
+        "weight_decay": (1e-2 if optimizer == "adamw" else 5e-4,),
         "batch_size": (64, 128, 256, 512),
         "schedule": ("cosine", "onecycle"),
         "label_smoothing": (0.0, 0.05, 0.1),
         "initialisation": ("kaiming_normal", "xavier_uniform"),
-        **(augmentations or {}),
+        **{name: (usual,) for name, usual in (augmentations or {}).items()},
     }
     chosen = {name: choose(name, searched.get(name, (default,))) for name, default in list(DEFAULTS.items())[1:]}
     return Recipe.from_json({"optimizer": optimizer, **chosen})

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nas.dataset import Array, Dataset, Part
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A data set whose training and validation parts are the rows `train` and `rest` of both parts together."""
+
+    whole: Dataset
+    train: Array | None = None  # None: the parts are those of the whole
+    rest: Array | None = None
+
+    @property
+    def samples(self) -> int:
+        """The size of the training part."""
+        return len(self.whole.train if self.train is None else self.train)
+
+    def dataset(self) -> Dataset:
+        if self.train is None or self.rest is None:
+            return self.whole
+        pool = _joined(self.whole.train, self.whole.validation)
+        return replace(self.whole, train=pool.take(self.train), validation=pool.take(self.rest), fitted_on=None)
 
 
 def sampled(dataset: Dataset, share: float, seed: int) -> Dataset:
@@ -21,11 +41,11 @@ def sampled(dataset: Dataset, share: float, seed: int) -> Dataset:
     else:
         groups = rng.permutation(np.unique(labels))
         kept = np.flatnonzero(np.isin(labels, groups[: max(1, round(share * len(groups)))]))
-    return replace(dataset, train=train.take(np.sort(kept)))
+    return replace(dataset, train=train.take(np.sort(kept)), fitted_on=train)
 
 
-def folds(dataset: Dataset, k: int, seed: int) -> list[Dataset]:
-    """`k` data sets whose validation parts, stratified and of whole groups, are the training and validation parts cut.
+def folds(dataset: Dataset, k: int, seed: int) -> list[Cut]:
+    """`k` cuts whose validation parts, stratified and of whole groups, are the training and validation parts cut up.
 
     Raises `ValueError` where a class, or all groups together, are fewer than `k`.
     """
@@ -38,7 +58,7 @@ def folds(dataset: Dataset, k: int, seed: int) -> list[Dataset]:
         raise ValueError(f"--folds {k} needs as many {word} in training and validation, and there are {units}")
     cut = StratifiedKFold if pool.groups is None else StratifiedGroupKFold
     splits = cut(k, shuffle=True, random_state=seed).split(pool.y, pool.y, pool.groups)
-    return [replace(dataset, train=pool.take(train), validation=pool.take(rest)) for train, rest in splits]
+    return [Cut(dataset, train, rest) for train, rest in splits]
 
 
 def _joined(a: Part, b: Part) -> Part:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from nas.checks import check
-from nas.dataset import Dataset
 from nas.devices import slots
 from nas.evaluate import Job, Stopping, Training, evaluate
 from nas.executor import JobFailed, Workers
@@ -66,13 +66,15 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
         warm()
     dataset = problem.load()
     warnings = check(dataset)
+    stopping = Stopping(options.epochs, options.patience, options.min_change, options.patience_from)
+    training = Training(dataset, stopping, sample=options.sample, folds=options.folds, seed=options.seed)
     same = identity(options, dataset)
     directory = RunDirectory(options.out or Path("runs") / run_name(same), config(options, dataset), same)
     if verbosity >= 0:
         for warning in warnings:
             console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     try:
-        return _Run(options, problem, dataset, directory, devices, console, verbosity, tuple(monitors)).run()
+        return _Run(options, problem, training, directory, devices, console, verbosity, tuple(monitors)).run()
     finally:
         directory.close()
 
@@ -81,7 +83,7 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
 class _Run:
     options: Options
     problem: Problem
-    dataset: Dataset
+    evaluator: Training
     directory: RunDirectory
     devices: list[str]
     console: Console
@@ -89,22 +91,21 @@ class _Run:
     monitors: tuple[Monitor, ...]
 
     def run(self) -> Result:
-        self.evaluator = self._training()
         path, space = self.directory.path, self.problem.space
         names = ("trials.jsonl", "baseline.jsonl", "final.jsonl")
         searched, random, final = logs = [TrialLog(path / name, space) for name in names]
-        executor = self._executor(self.devices)
+        self._executor = self._workers(self.devices)
         result = Result(path, searched.trials, random.trials, [], None, False)
         try:
-            self._check_training(executor, searched)
-            self._arm("search", self.options.strategy, executor, searched, [])
+            self._check_training(searched)
+            spent = self._arm("search", self.options.strategy, searched, [])
             if self.wants_baseline:
-                self._arm("random", "random", executor, random, searched.trials)
-            result = replace(result, final=self._final(executor, final, [*searched.trials, *random.trials]))
+                self._arm("random", "random", random, searched.trials)
+            result = replace(result, final=self._final(final, [*searched.trials, *random.trials], spent))
         except KeyboardInterrupt:
             result = replace(result, final=final.trials, interrupted=True)
         finally:
-            executor.shutdown(cancel_futures=True)
+            self._executor.shutdown(cancel_futures=True)
             self.directory.write_csv(searched.trials)
             for log in logs:
                 log.close()
@@ -119,38 +120,44 @@ class _Run:
     def wants_baseline(self) -> bool:
         return self.options.wants_baseline and self.options.strategy != "random"
 
-    def _training(self) -> Training:
-        o = self.options
-        stopping = Stopping(o.epochs, o.patience, o.min_change, o.patience_from)
-        return Training(self.dataset, stopping, sample=o.sample, folds=o.folds, seed=o.seed)
-
-    def _executor(self, devices: list[str]) -> Workers:
+    def _workers(self, devices: list[str]) -> Workers:
         if self.options.workers == 0:
             return Inline(self.evaluator, devices[0])
         trials = self.options.limits[0] or len(devices)
         return Local(self.evaluator, devices[:trials])
 
-    def _check_training(self, executor: Workers, log: TrialLog) -> None:
-        """Before the first trial: say so where a small network cannot even learn one batch by heart."""
-        if log.trials or self.verbosity < 0:
+    def _check_training(self, log: TrialLog) -> None:
+        """Before the first trial: say so where a small network cannot even learn one batch by heart.
+
+        Raises `ValueError` where a recipe that is fixed cannot be had on these data or this device.
+        """
+        if log.trials:
             return
-        for warning in executor.submit(Training.check).result():
+        candidate = self.problem.space.sample(np.random.default_rng(self.options.seed))
+        try:
+            warnings = self._executor.submit(Training.check, candidate).result()
+        except JobFailed as error:
+            kind, _, message = str(error).partition(": ")
+            if kind == "ValueError":
+                raise ValueError(message) from None
+            warnings = [f"the data could not be tried before the search: {error}"]
+        for warning in warnings if self.verbosity >= 0 else ():
             self.console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
-    def _arm(self, arm: str, strategy: Any, executor: Workers, log: TrialLog, known: Sequence[Trial]) -> None:
-        """One search to the limits of the options; the random arm is given what the search has cost."""
+    def _arm(self, arm: str, strategy: Any, log: TrialLog, known: Sequence[Trial]) -> float:
+        """One search to the limits of the options, the random arm to those of the search; the seconds it has taken."""
         trials, seconds = self.options.limits
         seconds = None if seconds is None else seconds * self.options.search_share
         if arm == "random":
-            trials, seconds = len(known), None
+            trials = len(known)
         weights_of = self.directory.weights_of(arm)
         errors = self.directory.path / "errors.log"
         label = {"search": str(self.options.strategy), "random": "random search"}[arm]
         bar = ProgressBar(self.console, label, trials, seconds, errors, self.verbosity)
-        Study(
+        study = Study(
             strategy=self.problem.strategy(strategy),
             log=log,
-            executor=executor,
+            executor=self._executor,
             seed=self.options.seed,
             trials=trials,
             seconds=seconds,
@@ -158,27 +165,34 @@ class _Run:
             monitors=(KeepBestWeights(weights_of), bar, *self.monitors),
             weights_of=weights_of,
             pace=None if seconds is None else self._pace(seconds),
-        ).run()
+        )
+        study.run()
+        if seconds is not None and self.options.workers != 0:  # what was cut short is not to hold up what follows
+            self._executor.shutdown(cancel_futures=True)
+            self._executor = self._workers(self.devices)
+        return study.elapsed()
 
     def _pace(self, seconds: float) -> Pace:
-        samples = self.options.epochs * sum(len(dataset.train) for dataset in self.evaluator.searched)
-        return Pace(seconds, len(self.devices), samples, self.options.epochs, self.devices[0])
+        options, samples = self.options, sum(cut.samples for cut in self.evaluator.searched)
+        slots = self._executor.slots
+        return Pace(seconds, slots, options.epochs * samples, options.epochs, self.devices[0], options.folds)
 
-    def _final(self, executor: Workers, log: TrialLog, trials: Sequence[Trial]) -> list[Trial]:
-        """Train the best networks again, for as many epochs as the options or the time left allow."""
+    def _final(self, log: TrialLog, trials: Sequence[Trial], spent: float) -> list[Trial]:
+        """Train the best networks again, for as many epochs as the options, or the time not yet spent, allow."""
         options = self.options
         epochs = LONGER * options.epochs if options.final_epochs is None else options.final_epochs
         if not epochs or not trials:
             return []
         chosen = [(trial, epochs) for trial in finalists(trials)]
         if options.time is not None and options.final_epochs is None:
-            left = max(options.time * (1 - options.search_share) / 2, options.time - max(t.elapsed for t in trials))
-            share = options.sample * (1 - 1 / options.folds if options.folds > 1 else 1)
-            chosen = affordable(trials, left, len(self.devices), options.epochs, share)
+            left = max(options.time * (1 - options.search_share) / 2, options.time - spent)
+            searched, whole = self.evaluator.searched[0].samples, self.evaluator.whole.samples
+            chosen = affordable(trials, left, self._executor.slots, options.epochs, searched / whole)
         if self.verbosity >= 0 and chosen:
             longest = max(epochs for _, epochs in chosen)
             self.console.print(f"final training: the best {len(chosen)}, up to {longest} epochs", highlight=False)
-        final = FinalTraining(log, executor, options.seed, self.directory.weights_of("final"))
+        errors = self.directory.path / "errors.log"
+        final = FinalTraining(log, self._executor, options.seed, self.directory.weights_of("final"), errors)
         return final.run([(trial, epochs / options.epochs) for trial, epochs in chosen])
 
     def _finish(self, result: Result) -> Result:
@@ -187,16 +201,24 @@ class _Run:
         arms = {"final": result.final, "search": result.trials, "random": result.baseline}
         arm = next(name for name, trials in arms.items() if any(trial is best for trial in trials))
         weights = self.directory.weights_of(arm)(best.number)
-        test = None
-        if not (result.interrupted and weights.exists()):
-            executor = self._executor(self.devices[:1])
-            try:
-                test = executor.submit(Training.test, best.candidate, weights).result()
-            except JobFailed:  # weights deleted or damaged by hand: the same seed trains the same network
-                final = arm == "final" or self.options.folds > 1
-                executor.submit(evaluate, Job(best.number, best.candidate, best.seed, weights, final=final)).result()
-                test = executor.submit(Training.test, best.candidate, weights).result()
-            finally:
-                executor.shutdown(cancel_futures=True)
-        export(best, weights, self.dataset, self.directory.path / "best", self.options.budget, test)
+        if result.interrupted and not weights.exists():
+            return result
+        test = None if result.interrupted else self._test(best, weights, final=arm == "final" or self.options.folds > 1)
+        dataset = self.evaluator.dataset
+        export(best, weights, dataset, self.directory.path / "best", self.options.budget, test)
         return replace(result, test_accuracy=test)
+
+    def _test(self, best: Trial, weights: Path, final: bool) -> float:
+        """Accuracy on the test part. Weights deleted or damaged by hand are trained again: the same seed, the same."""
+        executor = self._workers(self.devices[:1])
+        try:
+            if weights.exists():
+                try:
+                    return executor.submit(Training.test, best.candidate, weights).result()
+                except JobFailed as error:
+                    if "load_" not in error.trace:
+                        raise
+            executor.submit(evaluate, Job(best.number, best.candidate, best.seed, weights, final=final)).result()
+            return executor.submit(Training.test, best.candidate, weights).result()
+        finally:
+            executor.shutdown(cancel_futures=True)

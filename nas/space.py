@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 
 from nas.architecture import Architecture
-from nas.budget import Budget, BudgetError, Choose, LookAhead
+from nas.budget import UNLIMITED, Budget, BudgetError, Choose, LookAhead
 from nas.diagnosis import diagnose
-from nas.narrow import Narrowing, family
+from nas.narrow import Narrowing, family, is_number, nearest_to
 from nas.ops import Scalar, Shape
 from nas.recipe import DEFAULTS, Recipe, choose_recipe
 
-UNLIMITED = 10**15  # parameters
 FORKS = 300  # draws that meet every fork of a space
 
 Answer = Callable[[str, Sequence[Scalar], Sequence[float]], int]
@@ -70,7 +69,7 @@ class SearchSpace(ABC):
 
     defaults: Mapping[str, Scalar] = {}  # the option a fork takes where `--only` leaves it out; else its first one
     contexts: tuple[int, ...] = ()  # where a sample is a frame: how many frames either side a network may see
-    augmentations: Mapping[str, Sequence[Scalar]] = {}  # fields of the recipe that suit the data: options, usual first
+    augmentations: Mapping[str, Scalar] = {}  # fields of the recipe that suit the data, and their usual values
     narrowing = Narrowing()
 
     def __init__(self, input_shape: Shape, classes: int, budget: Budget | None = None) -> None:
@@ -96,7 +95,7 @@ class SearchSpace(ABC):
 
     def _usual(self, name: str) -> Scalar | None:
         """What a practitioner would take first at a fork."""
-        usual = {**DEFAULTS, **{knob: options[0] for knob, options in self.augmentations.items()}, **self.defaults}
+        usual = {**DEFAULTS, **self.augmentations, **self.defaults}
         return usual.get(name, usual.get(family(name)))
 
     def completions(self, taken: Mapping[str, Scalar], name: str, options: Sequence[Scalar]) -> Sequence[float]:
@@ -174,7 +173,7 @@ class SearchSpace(ABC):
 
     def default(self) -> Candidate:
         """The candidate of all defaults; where one does not fit the budget, the nearest that does."""
-        return self.draw(lambda name, options, weights: _nearest(self._usual(name), options))
+        return self.draw(lambda name, options, weights: nearest_to(self._usual(name), options))
 
     def mutate(self, parent: Candidate, rng: np.random.Generator) -> Candidate:
         """`parent` with one decision changed; what follows from it is kept, or is the nearest that still fits."""
@@ -233,7 +232,7 @@ class SearchSpace(ABC):
     def on(
         self,
         contexts: Sequence[int] = (),
-        augmentations: Mapping[str, Sequence[Scalar]] | None = None,
+        augmentations: Mapping[str, Scalar] | None = None,
         narrowing: Narrowing | None = None,
     ) -> SearchSpace:
         """The same space on data of this kind, and with what the user leaves open."""
@@ -272,6 +271,7 @@ class SearchSpace(ABC):
     def _diagnosis(self, budget: Budget) -> str:
         inputs = "x".join(map(str, self.input_shape))
         where = f"space {self} on {inputs} inputs and {self.classes} classes"
+        where += ", as --fix and --only leave it," if self.narrowing else ""
         network = self.smallest()
         if isinstance(network, _Closed):
             return f"--fix leaves no network of {where}; its values rule each other out"
@@ -296,19 +296,6 @@ def _inherit(
 ) -> int:
     """The option that `values` has at this fork; the nearest number; a weighted draw where there is neither."""
     wanted = values.get(name)
-    if name in values and (wanted in options or (_is_number(wanted) and all(map(_is_number, options)))):
-        return _nearest(wanted, options)
+    if name in values and (wanted in options or (is_number(wanted) and all(map(is_number, options)))):
+        return nearest_to(wanted, options)
     return _weighted(weights, rng)
-
-
-def _nearest(wanted: Any, options: Sequence[Any]) -> int:
-    """The option that is `wanted`, else the number nearest to it, else the first."""
-    if wanted in options:
-        return list(options).index(wanted)
-    if _is_number(wanted) and all(map(_is_number, options)):
-        return min(range(len(options)), key=lambda i: abs(options[i] - wanted))
-    return 0
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -23,6 +23,7 @@ from nas.strategy import Strategy
 from nas.trial import Trial, finite
 
 GRACE = 0.1  # share of the time limit that running trials may take beyond it
+HOPELESS = 100  # trials that have failed, and none has a result
 COPIES = 1000  # trials in a row without a new candidate: the space is exhausted, or the strategy has converged
 Key = tuple[Any, ...]
 
@@ -51,6 +52,7 @@ class Study:
         taken = {t.number for t in self.log.trials}
         self._numbers = (n for n in count() if n not in taken)
         self._asked = len(taken)
+        self._failed = sum(t.error is not None for t in self.log.trials)
         self._copies = len(list(takewhile(lambda t: t.copy_of is not None, reversed(self.log.trials))))
         self._best = max((t.value for t in self.log.trials if t.values), default=float("-inf"))
         for trial in self.log.trials:  # resume is replay
@@ -79,16 +81,18 @@ class Study:
 
     def _may_ask(self) -> bool:
         enough = self.trials is not None and self._asked >= self.trials
-        return not enough and not self._late(0.0) and self._copies < COPIES
+        hopeless = self._failed >= HOPELESS and self._best == float("-inf")
+        return not enough and not hopeless and not self._late(0.0) and self._copies < COPIES
 
     def _over(self) -> bool:
         """Past the grace; but a search that has no result yet waits for its first."""
         return self._late(GRACE) and self._best > float("-inf")
 
     def _late(self, grace: float) -> bool:
-        return self.seconds is not None and self._elapsed() >= self.seconds * (1 + grace)
+        return self.seconds is not None and self.elapsed() >= self.seconds * (1 + grace)
 
-    def _elapsed(self) -> float:
+    def elapsed(self) -> float:
+        """Seconds of search, all sessions together."""
         return time.monotonic() - self._began
 
     def _ask(self) -> None:
@@ -122,7 +126,7 @@ class Study:
         """Wait for a job to end, and tell the strategy of all that have."""
         timeout = None
         if self.seconds is not None and self._best > float("-inf"):
-            timeout = max(0.0, self.seconds * (1 + GRACE) - self._elapsed())
+            timeout = max(0.0, self.seconds * (1 + GRACE) - self.elapsed())
         done = wait(self._running, timeout, FIRST_COMPLETED).done
         for future in sorted(done, key=lambda f: self._running[f].number):
             job = self._running.pop(future)
@@ -136,7 +140,7 @@ class Study:
                 self._submit(waiting[0])
 
     def _tell(self, job: Job, result: Future[Outcome] | Trial) -> Trial:
-        trial, trace = Trial(job.number, job.candidate, job.seed, elapsed=self._elapsed()), ""
+        trial, trace = Trial(job.number, job.candidate, job.seed, elapsed=self.elapsed()), ""
         if isinstance(result, Trial):
             cost = {"epochs": 0, "seconds": 0.0}
             metrics, curve = {**result.metrics, **cost}, result.curve
@@ -162,6 +166,7 @@ class Study:
             self.pace.told(trial)
         self._notify("told", trial)
         if trial.error is not None:
+            self._failed += 1
             self._notify("failed", trial, trace)
         return trial
 

@@ -85,10 +85,12 @@ if __name__ == "__main__":
         sys.exit(f"error: {{error}}")
 '''
 
-CENTRE = "    x = x - x.mean(0)  # each utterance for itself\n"
-SPREAD = "    x = x / x.std(0, correction=0).clamp_min(1e-7)\n"
+CENTRE = "    x = x.double() - x.double().mean(0)  # each utterance for itself\n"
+SPREAD = """    deviation = x.std(0, correction=0)
+    x = x / torch.where(deviation > 1e-7, deviation, 1.0)
+"""
 PIXELS = "    x = x / 255\n"
-AFFINE = "    x = (x - OFFSET) / SCALE\n"
+AFFINE = "    x = (x.float() - OFFSET) / SCALE\n"
 WINDOWS = """    context = CONFIG["input_shape"][0] // 2  # frames either side, zeros beyond the ends
     x = torch.nn.functional.pad(x, (0, 0, context, context)).unfold(0, 2 * context + 1, 1).transpose(1, 2)
 """

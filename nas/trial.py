@@ -83,8 +83,8 @@ class Trial:
 
 
 def best_first(trials: Iterable[Trial]) -> list[Trial]:
-    """The trials that have a value, best first; of equals the smaller, then the one that was trained."""
-    return sorted((t for t in trials if t.values), key=lambda t: (-t.value, t.params, t.copy_of is not None, t.number))
+    """The trials that have a value, best first; of equals one that was trained itself, then the smaller."""
+    return sorted((t for t in trials if t.values), key=lambda t: (-t.value, t.copy_of is not None, t.params, t.number))
 
 
 def finite(row: Row) -> Row:

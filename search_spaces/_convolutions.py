@@ -15,7 +15,6 @@ WIDTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # channels, w
 RECIPE: dict[str, Scalar] = {  # what a convolutional network is trained with first
     "optimizer": "nesterov",
     "lr": 0.1,
-    "weight_decay": 5e-4,
     "schedule": "onecycle",
     "label_smoothing": 0.1,
 }

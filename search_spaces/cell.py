@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from nas.architecture import Architecture, Sketch
-from nas.budget import Budget, Choose
+from nas.budget import UNLIMITED, Budget, Choose
 from nas.ops import Scalar, Shape
 from nas.widths import solve
 from search_spaces._convolutions import RECIPE, WIDTHS, check_images, head, measured
@@ -19,7 +19,6 @@ from search_spaces._ways import Formed, Way
 
 OPERATIONS = ("sep3x3", "sep5x5", "dil3x3", "conv1x1", "conv3x3", "maxpool3x3", "avgpool3x3", "identity")
 MOST_NODES = 9  # of a cell: a fork is named by one digit each for node and slot
-UNLIMITED = 10**15  # parameters
 DROPOUTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 LIGHT: dict[str, Scalar] = {"normal_op": "identity", "reduction_op": "maxpool3x3", "stem": 2}
 WAYS: tuple[dict[str, Scalar], ...] = (  # to answer the forks still open; nodes in a row leave one loose end

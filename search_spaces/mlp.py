@@ -17,6 +17,7 @@ from nas.budget import Budget, Choose
 from nas.counting import ChainTable
 from nas.ops import ACTIVATIONS, Scalar, Shape
 from nas.space import SearchSpace
+from nas.widths import SOLVED_FILL
 
 PROFILES: dict[str, Callable[[float, float], float]] = {  # position 0..1, narrowest -> width as a share of the widest
     "cylinder": lambda t, end: 1.0,
@@ -32,7 +33,6 @@ DROPOUTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 DROPPED = {"hidden": ("hidden",), "input too": ("input", "hidden"), "last": ()}  # the layers that dropout follows
 DEEPEST = 64  # layers; the table of counts grows with them
 SIZES = (1.0, 0.5, 0.25, 0.1, 0.05)  # shares of the budget that solved widths aim at
-SOLVED_FILL = 0.9  # the least share of what they aim at that they use, where no other fill is asked for
 
 Widths = npt.NDArray[np.int64]
 
@@ -52,7 +52,6 @@ class MLP(SearchSpace):
         "dropout": 0.3,
         "width": 512,
         "lr": 2e-3,
-        "weight_decay": 1e-2,
         "schedule": "onecycle",
         "label_smoothing": 0.05,
     }

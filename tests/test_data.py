@@ -133,10 +133,9 @@ def test_a_normalised_training_part_has_mean_0_and_deviation_1(source: Source) -
 
 def test_what_it_offers_to_the_search_can_be_chosen(source: Source) -> None:
     source.task()
-    for name, options in source.augmentations.items():
+    for name, usual in source.augmentations.items():
         assert name in AUGMENTATIONS
-        assert [check_knob(name, option) for option in options] == list(options)
-        assert len(set(options)) == len(options) > 0
+        assert check_knob(name, usual) == usual
     dataset = source.load(0)
     assert dataset.contexts == source.contexts
     assert dataset.normalise == source.normalise

@@ -97,11 +97,11 @@ def test_images_are_mirrored_only_where_that_cannot_change_the_class(
     assert ("flip" in ImageFolder(str(tmp_path)).augmentations) is flips
 
 
-@pytest.mark.parametrize(("size", "shift", "cutout"), [(8, (2, 1, 0), 2), (32, (4, 2, 0), 8), (224, (28, 14, 0), 56)])
-def test_shifts_grow_with_the_image(tmp_path: Path, size: int, shift: tuple[int, ...], cutout: int) -> None:
+@pytest.mark.parametrize(("size", "shift", "cutout"), [(8, 2, 2), (32, 4, 8), (224, 28, 56)])
+def test_shifts_grow_with_the_image(tmp_path: Path, size: int, shift: int, cutout: int) -> None:
     write_images(tmp_path, 0, (3, 3))
     found = ImageFolder(str(tmp_path), size=size).augmentations
-    assert (found["shift"], found["cutout"]) == (shift, (0, cutout))
+    assert (found["shift"], found["cutout"]) == (shift, cutout)
 
 
 def test_a_folder_of_a_split_is_that_part(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,11 @@ import nas
 from nas.executors.inline import Inline
 from nas.final import FINALISTS, FinalTraining, affordable, finalists
 from nas.pace import TRIALS, Pace
+from nas.recipe import Recipe
 from nas.space import Candidate
 from nas.store import TrialLog
-from nas.trial import Trial
+from nas.study import HOPELESS
+from nas.trial import Trial, best_first
 
 SPACE = line()
 
@@ -85,10 +88,10 @@ def learned(number: int, by_heart: bool) -> Trial:
         (False, 1.0, [8, 8]),  # no time: the epochs of the search, one network a worker
         (False, 24.0, [48, 48]),
         (False, 48.0, [12 * 8] * 2),
-        (False, 1e6, [12 * 8] * 6),
+        (False, 1e6, [12 * 8] * 8),
         (True, 16.0, [4 * 8] * 2),  # more epochs would not help, more networks may
         (True, 35.0, [4 * 8] * 4),
-        (True, 1e6, [4 * 8] * 6),
+        (True, 1e6, [4 * 8] * 8),
     ],
 )
 def test_the_time_left_is_cut_into_networks_and_epochs(by_heart: bool, seconds: float, expected: list[int]) -> None:
@@ -114,7 +117,8 @@ def final(tmp_path: Path) -> Iterator[Callable[..., FinalTraining]]:
 
     def make(evaluator: Any) -> FinalTraining:
         logs.append(TrialLog(tmp_path / "final.jsonl", SPACE))
-        return FinalTraining(logs[-1], Inline(evaluator), 0, lambda number: tmp_path / f"{number}.weights")
+        weights = lambda number: tmp_path / f"{number}.weights"  # noqa: E731  # one line of a fixture
+        return FinalTraining(logs[-1], Inline(evaluator), 0, weights, tmp_path / "errors.log")
 
     yield make
     for log in logs:
@@ -213,3 +217,46 @@ def test_folds_samples_and_deadlines_end_in_a_network_trained_on_everything(
     assert result.best in result.final
     assert (tmp_path / "run" / "best" / "weights.safetensors").exists()
     assert result.test_accuracy is not None
+
+
+def test_a_copy_never_stands_before_the_trial_that_was_trained() -> None:
+    """Of two cells that compute the same, one may hold fewer parameters; the weights are those of the other."""
+    original, copy = trial(0, candidate(2, 32), 0.9), replace(trial(1, candidate(1, 4), 0.9), copy_of=0)
+    assert copy.params < original.params
+    assert best_first([copy, original]) == [original, copy]
+
+
+def test_folds_do_not_make_the_machine_look_faster() -> None:
+    found = []
+    for folds in (1, 5):  # a fold takes a second an epoch
+        pace = Pace(seconds=TRIALS * folds, slots=1, samples=8000 * folds, epochs=8, folds=folds)
+        pace.told(trial(0, candidate(3, 32), seconds=8.0 * folds, epochs=8 * folds))
+        found.append(pace(candidate(3, 32)).fidelity)
+    assert found == [1 / 8, 1 / 8]
+
+
+def test_too_many_folds_leave_no_folder_that_refuses_the_mended_command(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--folds 500"):
+        search(tmp_path / "run", folds=500)
+    assert search(tmp_path / "run", folds=2).final
+
+
+def test_a_search_of_nothing_but_failures_ends_before_its_time(tmp_path: Path) -> None:
+    began = time.monotonic()
+    space = type("Hopeless", (SPACE.__class__,), {"recipe": lambda self, choose: Recipe("sgd", float("inf"))})
+    result = search(tmp_path / "run", space=space, time="10m", trials=None, final_epochs=0)
+    assert not any(t.values for t in result.trials)
+    assert HOPELESS <= len(result.trials) < 2 * HOPELESS
+    assert time.monotonic() - began < 100
+
+
+@pytest.mark.parametrize("fixed", [{"l1": 1e-4}, {"optimizer": "adam-sgd"}, {"optimizer": "sam"}])
+def test_layers_that_are_held_for_the_count_alone_are_no_hindrance_to_a_recipe(
+    tmp_path: Path, fixed: dict[str, Any]
+) -> None:
+    data = np.random.default_rng(0).normal(size=(60, 1, 8, 8)), np.arange(60) % 2
+    dead = {"edge01": "conv3x3", "edge12": "none", "edge13": "none", "edge03": "conv1x1"}
+    result = search(
+        tmp_path / "run", space="nasbench201:cells=1,channels=4", budget="1M", data=data, trials=1, fix={**fixed, **dead}
+    )
+    assert result.best.value >= 0

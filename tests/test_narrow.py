@@ -14,6 +14,7 @@ from nas.ops import Scalar
 from nas.options import Options
 from nas.recipe import AUGMENTATIONS, DEFAULTS, Recipe, check_knob
 from nas.space import Candidate, SearchSpace
+from search_spaces.cnn import CNN
 from search_spaces.mlp import MLP
 
 MOST = Budget(300_000)
@@ -21,7 +22,8 @@ MOST = Budget(300_000)
 
 def narrowed(space: SearchSpace, only: str = "", **fixed: Any) -> SearchSpace:
     options = {name: value if isinstance(value, tuple) else (value,) for name, value in fixed.items()}
-    found = space.on(narrowing=Narrowing(options, frozenset(filter(None, only.split(","))) or None))
+    narrowing = Narrowing(options, frozenset(filter(None, only.split(","))) or None)
+    found = space.on(space.contexts, space.augmentations, narrowing)
     found.check()
     return found
 
@@ -68,7 +70,8 @@ def test_only_the_named_choices_vary_and_the_others_take_their_defaults() -> Non
     open_ = {choice.name for candidate in found for choice in candidate.choices if len(choice.options) > 1}
     assert {family(name) for name in open_} == {"width", "depth"}
     assert {candidate.values["activation"] for candidate in found} == {MLP.defaults["activation"]}
-    assert {candidate.recipe for candidate in found} == {Recipe.from_json({**DEFAULTS, **MLP.defaults})}
+    usual = Recipe.from_json({**DEFAULTS, **MLP.defaults, "weight_decay": 1e-2})
+    assert {candidate.recipe for candidate in found} == {usual}
 
 
 def test_one_layer_can_be_fixed_by_its_own_name() -> None:
@@ -93,6 +96,7 @@ def test_a_fixed_network_too_large_for_the_budget_is_refused() -> None:
     [
         ({"dept": 2}, "did you mean 'depth'"),
         ({"depth": 99}, "99 is not offered; it offers 1, 2"),
+        ({"activation": ("relu", "geluu")}, "activation: geluu is not offered"),
         ({"optimizer": "adamx"}, "adamw.*got 'adamx'"),
         ({"lr": 0}, "above 0"),
         ({"batch_size": 2.5}, "batch_size.*2.5"),
@@ -116,12 +120,14 @@ def test_every_field_of_the_recipe_can_be_fixed_to_its_default_and_is_in_every_l
     assert candidate.values[name] == DEFAULTS[name] == getattr(candidate.recipe, name)
 
 
-def test_augmentations_are_searched_where_the_data_offers_them_and_only_there() -> None:
-    images = MLP((20,), 4, MOST).on(augmentations={"shift": (0, 2), "flip": (True,)})
+def test_augmentations_have_their_usual_values_where_the_data_has_some_and_only_there() -> None:
+    images = MLP((20,), 4, MOST).on(augmentations={"shift": 2, "flip": True})
     for choice in images.sample(np.random.default_rng(0)).choices:
         if choice.name in AUGMENTATIONS:
-            expected = {"shift": (0, 2), "flip": (True,)}.get(choice.name, (DEFAULTS[choice.name],))
-            assert choice.options == expected
+            usual = {"shift": 2, "flip": True}.get(choice.name, DEFAULTS[choice.name])
+            assert choice.options == (usual,)
+    searched = narrowed(images, shift=(0, 1, 2))
+    assert {candidate.recipe.shift for candidate in draws(searched, 20)} == {0, 1, 2}
 
 
 def test_the_context_is_chosen_first_and_the_parameters_follow_it() -> None:
@@ -146,7 +152,18 @@ def test_fixed_choices_are_read_from_words_and_from_yaml(words: Any, read: dict[
     assert Options.of({"budget": "1M", "fix": words}).fix == read
 
 
-@pytest.mark.parametrize("words", ["depth", "=4", "depth=", 5, {"depth": []}, {"depth": [[1]]}])
+@pytest.mark.parametrize("words", ["depth", "lr=1e-3,lr=2e-3", "=4", "depth=", 5, {"depth": []}, {"depth": [[1]]}])
 def test_fixed_choices_that_cannot_be_read_are_refused(words: Any) -> None:
     with pytest.raises(ValueError, match="fix"):
         Options.of({"budget": "1M", "fix": words})
+
+
+def test_a_whole_number_fixed_for_a_field_of_numbers_is_one() -> None:
+    candidate = narrowed(MLP((20,), 4, MOST), mixup=1).sample(np.random.default_rng(0))
+    assert isinstance(candidate.recipe.mixup, float)
+
+
+def test_what_other_limits_rule_out_is_said_not_to_be_the_budget() -> None:
+    images = CNN((3, 64, 64), 10, Budget(20_000_000), max_flops=2e7)
+    with pytest.raises(BudgetError, match="another limit of the space, such as max_flops"):
+        narrowed(images, stem=1, block="residual", kernel=7)

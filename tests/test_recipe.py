@@ -65,11 +65,11 @@ def test_rates_of_sgd_are_some_twenty_times_those_of_adam() -> None:
     assert all(b / a >= 20 for a, b in zip(adam, sgd, strict=True))
 
 
-def test_augmentations_are_searched_where_the_data_offers_them_alone() -> None:
-    assert all(len(asked(0)[1][name]) == 1 for name in AUGMENTATIONS)
-    recipe, forks = asked(-1, {"shift": (0, 2), "flip": (False, True)})
-    assert (recipe.shift, recipe.flip, recipe.mixup) == (2, True, 0.0)
-    assert forks["shift"] == (0, 2)
+def test_weight_decay_and_augmentation_are_not_searched_but_suit_the_optimizer_and_the_data() -> None:
+    assert all(len(asked(0)[1][name]) == 1 for name in (*AUGMENTATIONS, "weight_decay"))
+    recipe, _ = asked(-1, {"shift": 2, "flip": True})
+    assert (recipe.shift, recipe.flip, recipe.mixup, recipe.weight_decay) == (2, True, 0.0, 1e-2)
+    assert asked(0, optimizer="nesterov")[0].weight_decay == 5e-4
 
 
 def test_a_recipe_of_an_older_log_is_completed_with_the_defaults() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from nas.dataset import Arrays, Dataset, Part
 from nas.evaluate import Job, Stopping, Training
+from nas.normalise import affine
 from nas.recipe import Recipe
 from nas.resample import folds, sampled
 from nas.space import Candidate
@@ -31,6 +32,16 @@ def spoken(utterances: int = 40, frames: int = 12) -> Dataset:
 
     parts = part(0, utterances), part(1000, utterances // 4), part(2000, utterances // 4)
     return Dataset("spoken", *parts, ("a", "b", "c"), (0, 3))
+
+
+def test_a_sample_is_normalised_by_the_whole_training_part() -> None:
+    data = plain()
+    for one, whole in zip(affine(sampled(data, 0.1, seed=1)), affine(data), strict=True):
+        assert (one == whole).all()
+    for fold in folds(sampled(data, 0.5, seed=1), 3, seed=0):
+        cut = fold.dataset()
+        assert fold.samples == len(cut.train)
+        assert np.allclose(affine(cut)[0], cut.train.x.mean(axis=0), atol=1e-5)
 
 
 def rows(part: Part) -> set[bytes]:
@@ -73,7 +84,7 @@ def test_the_seed_fixes_the_sample() -> None:
 @pytest.mark.parametrize("k", [2, 5])
 def test_folds_share_nothing_and_together_are_everything(make: Any, k: int) -> None:
     data = make()
-    cut = folds(data, k, seed=0)
+    cut = [fold.dataset() for fold in folds(data, k, seed=0)]
     pool = rows(data.train) | rows(data.validation)
     held_out = [rows(part.validation) for part in cut]
     assert set().union(*held_out) == pool
@@ -86,13 +97,13 @@ def test_folds_share_nothing_and_together_are_everything(make: Any, k: int) -> N
 
 def test_folds_of_samples_keep_the_shares_of_the_classes() -> None:
     data = plain()
-    for part in folds(data, 4, seed=0):
+    for part in (fold.dataset() for fold in folds(data, 4, seed=0)):
         shares = np.bincount(part.validation.y) / len(part.validation)
         assert np.abs(shares - np.bincount(data.train.y) / len(data.train)).max() < 0.03
 
 
 def test_no_utterance_is_cut_by_a_fold() -> None:
-    for part in folds(spoken(), 5, seed=0):
+    for part in (fold.dataset() for fold in folds(spoken(), 5, seed=0)):
         assert part.train.groups is not None
         assert part.validation.groups is not None
         assert not {*part.train.groups} & {*part.validation.groups}
@@ -127,7 +138,7 @@ def test_the_final_training_uses_everything_though_the_search_used_a_tenth(tmp_p
     training = Training(data, Stopping(1, 1), sample=0.1)
     training.prepare("cpu")
     job = Job(0, candidate(data), 1, tmp_path / "weights", final=True)
-    small, whole = training._parts(training.searched[0])[0], training._parts(training.dataset)[0]
+    small, whole = training._parts(training.searched[0])[0], training._parts(training.whole)[0]
     assert len(small) == pytest.approx(0.1 * len(whole), abs=2)
     assert training(job).values
     assert (tmp_path / "weights").exists()

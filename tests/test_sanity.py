@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import nas
 from nas.dataset import Arrays, Dataset
 from nas.evaluate import Stopping, Training
 from nas.train.resident import Resident
 from nas.train.sanity import check_training
+from search_spaces.mlp import MLP
 
 RNG = np.random.default_rng(0)
 CPU = torch.device("cpu")
@@ -52,4 +56,17 @@ def test_the_evaluator_checks_samples_and_windows(contexts: tuple[int, ...]) -> 
     data = blobs()
     training = Training(Dataset("d", data.train, data.validation, data.test, data.classes, contexts), Stopping(1, 1))
     training.prepare("cpu")
-    assert training.check() == []
+    space = MLP((6,), 4, max_depth=1).on(contexts)
+    assert training.check(space.sample(np.random.default_rng(0))) == []
+
+
+@pytest.mark.parametrize(("knob", "value"), [("flip", True), ("shift", 2), ("time_mask", 3), ("precision", "float16")])
+def test_a_recipe_that_these_data_cannot_have_is_refused_before_the_first_trial(
+    tmp_path: Path, knob: str, value: object
+) -> None:
+    y = np.arange(60) % 3
+    data = RNG.normal(size=(60, 4)), y
+    with pytest.raises(ValueError, match=f"{knob}.*got|{knob}.*needs"):
+        nas.search(
+            "mlp", "5K", data, trials=2, epochs=1, fix={knob: value}, device="cpu", workers=0, out=tmp_path / "r"
+        )

@@ -226,11 +226,17 @@ def test_bfloat16_is_a_matter_of_width_batch_and_hardware_alone(
 
 
 @pytest.mark.parametrize(("channels", "wanted"), [(15, torch.float32), (16, torch.bfloat16), (64, torch.bfloat16)])
-def test_convolutions_of_sixteen_channels_are_trained_in_bfloat16(
+def test_convolutions_of_sixteen_channels_are_trained_in_bfloat16_and_depthwise_ones_on_a_cpu_are_not(
     monkeypatch: pytest.MonkeyPatch, channels: int, wanted: torch.dtype
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
-    network = Network(convolutions("relu", channels=channels))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    sketch = Sketch((3, 6, 6))
+    x = sketch("flatten", sketch("conv", sketch.input, out=channels, kernel=3))
+    network = Network(sketch.done(sketch("linear", x, out=3)))
+    depthwise = Network(convolutions("relu", channels=channels))
+    assert autocast_type(depthwise, Recipe(batch_size=1), CPU) == torch.float32
+    assert autocast_type(depthwise, Recipe(batch_size=1), torch.device("cuda")) == wanted
     assert autocast_type(network, Recipe(batch_size=1), CPU) == wanted
     assert autocast_type(network, Recipe(precision="float32"), CPU) == torch.float32
     assert memory_format(network) == torch.channels_last

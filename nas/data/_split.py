@@ -6,26 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nas.dataset import Array, Part, stratified_split
-
-
-def generator(seed: int) -> np.random.Generator:
-    """The chance of a split, apart from that of the search."""
-    return np.random.default_rng((seed, 0x5B117))
-
-
-def three_ways(y: Array, seed: int, where: str) -> list[Array]:
-    """Class numbers (n,) -> rows of the training, validation and test part, stratified, in the shares `SHARES`.
-
-    Raises `ValueError` where one of them would be empty.
-    """
-    rows = stratified_split(y, generator(seed))
-    if not all(map(len, rows)):
-        raise ValueError(
-            f"{where}: {len(y)} samples of {len(np.unique(y))} classes leave no validation or test part; "
-            f"at least 3 samples of some class are needed"
-        )
-    return rows
+from nas.dataset import Array, Part, generator
 
 
 def hold_out(y: Array, share: float, seed: int, where: str) -> tuple[Array, Array]:

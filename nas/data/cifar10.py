@@ -31,7 +31,7 @@ class Cifar10(Source):
     validation: the share of the training images that is held out for validation, stratified, by the seed.
     """
 
-    augmentations = {"flip": (True,), "shift": (4, 2, 0), "cutout": (0, 8), "mixup": (0.0, 0.2)}
+    augmentations = {"flip": True, "shift": 4, "cutout": 8}
 
     def __init__(self, path: str = "", *, validation: float = 0.1) -> None:
         super().__init__(path)

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from nas.data._files import DAMAGE, one_line
-from nas.data._split import three_ways
-from nas.dataset import Array, Dataset, Part, Source, as_float32, check_part
+from nas.dataset import Array, Dataset, Part, Source, as_float32, check_part, three_ways
 from nas.ops import Shape
 from nas.plugins import nearest
 

@@ -9,8 +9,6 @@ from nas.ops import Shape
 class Digits(Source):
     """The data that is already there."""
 
-    augmentations = {"shift": (0, 1)}
-
     def __init__(self, path: str = "") -> None:
         super().__init__(path)
         if path:

@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nas.data._files import DAMAGE, folder, one_line, read_npy, read_shape, visible
-from nas.data._split import generator
-from nas.dataset import SHARES, Array, Dataset, Part, Source
+from nas.dataset import SHARES, Array, Dataset, Part, Source, generator
 from nas.ops import Shape
 
 CONTEXTS = (0, 5, 10, 15, 20, 25, 30, 40, 50)
@@ -45,7 +44,7 @@ class Hw1p2(Source):
     """
 
     normalise = "utterance-mean"
-    augmentations = {"time_mask": (10, 0, 20), "freq_mask": (4, 0, 8)}
+    augmentations = {"time_mask": 10, "freq_mask": 4}
 
     def __init__(self, path: str = "", *, max_context: int = 30, context: int = -1, train: str = "train*") -> None:
         super().__init__(path)

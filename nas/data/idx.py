@@ -28,7 +28,7 @@ class Idx(Source):
     validation: the share of the training images that is held out for validation, stratified, by the seed.
     """
 
-    augmentations = {"shift": (1, 0, 2)}
+    augmentations = {"shift": 1}
 
     def __init__(self, path: str = "", *, validation: float = 0.1) -> None:
         super().__init__(path)

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nas.data._files import folder, one_line, visible
-from nas.data._split import check_share, hold_out, images, three_ways
-from nas.dataset import Array, Dataset, Source
+from nas.data._split import check_share, hold_out, images
+from nas.dataset import Array, Dataset, Source, three_ways
 from nas.ops import Scalar, Shape
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -55,11 +55,11 @@ class ImageFolder(Source):
         return self._shape, len(self._found[0])
 
     @cached_property
-    def augmentations(self) -> Mapping[str, Sequence[Scalar]]:  # type: ignore[override]  # known once the folder is read
+    def augmentations(self) -> Mapping[str, Scalar]:  # type: ignore[override]  # known once the folder is read
         side = min(self._shape[1:])
         step = max(1, round(side / 16))
-        flip = {} if any(map(_mirrored_is_another, self._found[0])) else {"flip": (True,)}
-        return {**flip, "shift": (2 * step, step, 0), "cutout": (0, max(1, side // 4)), "mixup": (0.0, 0.2)}
+        flip = {} if any(map(_mirrored_is_another, self._found[0])) else {"flip": True}
+        return {**flip, "shift": 2 * step, "cutout": max(1, side // 4)}
 
     def load(self, seed: int) -> Dataset:
         classes, splits = self._found

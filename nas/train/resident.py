@@ -35,8 +35,7 @@ class Resident:
         if not dataset.contexts:
             return cls(torch.from_numpy(x).to(device), y)
         pad = max(dataset.contexts)
-        groups = np.zeros(len(part), np.int64) if part.groups is None else part.groups
-        utterance = np.cumsum(np.diff(groups, prepend=groups[0]) != 0)  # 0, 0, 0, 1, 1, ...
+        utterance = np.searchsorted(part.starts, np.arange(len(part)), side="right") - 1  # 0, 0, 0, 1, 1, ...
         at = np.arange(len(part)) + pad * (utterance + 1)
         padded = torch.zeros((len(part) + pad * (int(utterance[-1]) + 2), *x.shape[1:]), device=device)
         rows = torch.from_numpy(at).to(device)

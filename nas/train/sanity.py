@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch.nn.functional import cross_entropy
 
@@ -11,14 +13,15 @@ from nas.network import Network
 from nas.ops import Shape
 from nas.train.resident import Resident
 
-BATCH, WIDTH, STEPS, LR = 64, 128, 200, 5e-3
+BATCH, WEIGHTS, STEPS, LR = 64, 2**18, 200, 5e-3
 BY_HEART = 0.95
 
 
 def check_training(data: Resident, shape: Shape, classes: int) -> list[str]:
     """Warnings, a sentence each, from a small MLP on one batch of samples of `shape`; takes a fraction of a second."""
     net = Sketch(shape)
-    hidden = net("relu", net("linear", net("flatten", net.input), out=WIDTH))
+    width = min(128, max(8, WEIGHTS // prod(shape)))
+    hidden = net("relu", net("linear", net("flatten", net.input), out=width))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Network(net.done(net("linear", hidden, out=classes)))

@@ -41,8 +41,8 @@ class Descent:
         norm = clip_grad_norm_(self.parameters, self.recipe.clip or math.inf)
         if self.recipe.l1:  # after clipping, as weight decay is
             for p in self.matrices:
-                assert p.grad is not None
-                p.grad.add_(p.detach().sign(), alpha=self.recipe.l1)
+                if p.grad is not None:  # a layer that is held for its parameters has none
+                    p.grad.add_(p.detach().sign(), alpha=self.recipe.l1)
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.lr
         self.move()
@@ -128,10 +128,10 @@ class AdamThenSGD(Descent):
         before = [p.detach().clone() for p in self.parameters]
         super().move()
         for p, old in zip(self.parameters, before, strict=True):
-            assert p.grad is not None
-            step = p.detach() - old
-            self.along += step.square().sum()
-            self.down += (step * p.grad).sum().abs()
+            if p.grad is not None:
+                step = p.detach() - old
+                self.along += step.square().sum()
+                self.down += (step * p.grad).sum().abs()
         if left == 1:
             self._hand_over()
         return None
