@@ -39,7 +39,8 @@ Score = Callable[[Candidate], float]
 
 def hidden_optimum(space: SearchSpace, seed: int) -> Score:
     """The score of which a network drawn with `seed` is the best, at 1.0."""
-    decisions = space.sample(np.random.default_rng((99, seed))).values
+    drawn = space.sample(np.random.default_rng((99, seed)))
+    decisions = {choice.name: choice.value for choice in drawn.choices if len(choice.options) > 1}
 
     def score(candidate: Candidate) -> float:
         values = candidate.values

@@ -54,9 +54,10 @@ def total(shape: Shape, pieces: Sequence[tuple[Any, ...]]) -> tuple[int, int]:
 
 
 def stem(net: Sketch, x: int, out: int, stride: int, style: Style) -> int:
-    """A first convolution of 3x3, its normalisation and activation."""
+    """A first convolution of 3x3, its normalisation and activation; pooled, not strided: it has seen every pixel."""
     with net.scope("stem"):
-        return net(style.activation, conv(net, x, out, 3, stride, style))
+        y = net(style.activation, conv(net, x, out, 3, 1, style))
+        return net("maxpool", y, kernel=stride, stride=stride) if stride > 1 else y
 
 
 def conv(net: Sketch, x: int, out: int, kernel: int, stride: int, style: Style) -> int:

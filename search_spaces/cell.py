@@ -160,7 +160,8 @@ class Cells(Formed[Form]):
 
 def _stem(net: Sketch, x: int, out: int, stride: int) -> int:
     with net.scope("stem"):
-        return net("batchnorm", net("conv", x, out=out, kernel=3, stride=stride, bias=False))
+        y = net("batchnorm", net("conv", x, out=out, kernel=3, bias=False))
+        return net("maxpool", y, kernel=stride, stride=stride) if stride > 1 else y
 
 
 def _head(net: Sketch, x: int, classes: int, dropout: float) -> int:

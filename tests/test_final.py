@@ -256,7 +256,6 @@ def test_layers_that_are_held_for_the_count_alone_are_no_hindrance_to_a_recipe(
 ) -> None:
     data = np.random.default_rng(0).normal(size=(60, 1, 8, 8)), np.arange(60) % 2
     dead = {"edge01": "conv3x3", "edge12": "none", "edge13": "none", "edge03": "conv1x1"}
-    result = search(
-        tmp_path / "run", space="nasbench201:cells=1,channels=4", budget="1M", data=data, trials=1, fix={**fixed, **dead}
-    )
+    given = {"space": "nasbench201:cells=1,channels=4", "budget": "1M", "data": data, "trials": 1}
+    result = search(tmp_path / "run", **given, fix={**fixed, **dead})
     assert result.best.value >= 0
