@@ -193,6 +193,8 @@ class MLP(SearchSpace):
     def _fits(self, taken: Mapping[str, Scalar]) -> Iterator[float]:
         """The terms of `_count`."""
         inputs = self._inputs(taken)
+        if self.budget is not None and inputs * self.min_width > self.budget.most:
+            return  # the first layer alone is too large
         for shape in self._open(taken, "shape", tuple(SHALLOWEST)):
             for depth, norm in product(
                 self._open(taken, "depth", range(SHALLOWEST[shape], self.max_depth + 1)),
