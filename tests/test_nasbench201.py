@@ -6,12 +6,12 @@ import csv
 import gzip
 import itertools
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from toy import SHARED
 
 from nas.architecture import Architecture
 from nas.budget import Budget
@@ -20,7 +20,7 @@ from nas.plan import plan
 from nas.source import HELD, source
 from search_spaces.nasbench201 import EDGES, OPERATIONS, NASBench201, choices
 
-TABLE = Path("/work/shared/data/nasbench201.csv.gz")
+TABLE = SHARED / "nasbench201.csv.gz"
 CELLS = ["".join(digits) for digits in itertools.product("01234", repeat=len(EDGES))]
 
 
@@ -63,7 +63,7 @@ def test_the_parameters_are_those_of_the_benchmark() -> None:
         assert network(ops).num_params == published(ops), ops
 
 
-@pytest.mark.skipif(not TABLE.exists(), reason="the table of the benchmark is not on this machine")
+@pytest.mark.skipif(not TABLE.exists(), reason="the benchmark's table is not on this machine (../shared/data)")
 def test_the_parameters_are_those_of_the_table() -> None:
     with gzip.open(TABLE, "rt") as file:
         rows = random.Random(1).sample(list(csv.DictReader(file)), 200)
