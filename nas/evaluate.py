@@ -71,7 +71,8 @@ class Training:
         self.dataset, self.stopping, self.seed = dataset, stopping, seed
         part = sampled(dataset, sample, seed)
         self.whole = Cut(dataset)
-        self.searched = [Cut(part)] if folds == 1 else fold(part, folds, seed)
+        searched = self.whole if part is dataset else Cut(part)
+        self.searched = [searched] if folds == 1 else fold(part, folds, seed)
 
     def prepare(self, device: str) -> None:
         """Put the data on the device. torch is imported here and not before: the coordinator does without."""
@@ -139,8 +140,9 @@ class Training:
             self._resident[id(cut)] = parts[0], parts[1]
         return parts[0], parts[1]
 
-    def test(self, candidate: Candidate, weights: Path) -> float:
-        """Accuracy on the test part of the network with these weights."""
+    def test(self, candidate: Candidate, weights: Path) -> float | None:
+        """Accuracy on the test part of the network with these weights; None where they are missing or damaged."""
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from nas.network import Network
@@ -148,7 +150,10 @@ class Training:
         from nas.train.resident import Resident
 
         network = Network(candidate.architecture)
-        network.load_state_dict(load_file(weights))
+        try:
+            network.load_state_dict(load_file(weights))
+        except (OSError, SafetensorError, RuntimeError):
+            return None
         return evaluate(network.to(self._device), Resident.of(self.dataset.test, self.dataset, self._device))[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -188,12 +189,15 @@ class _Run:
             left = max(options.time * (1 - options.search_share) / 2, options.time - spent)
             searched, whole = self.evaluator.searched[0].samples, self.evaluator.whole.samples
             chosen = affordable(trials, left, self._executor.slots, options.epochs, searched / whole)
+            done = {t.candidate.key[:2]: round(t.candidate.fidelity * options.epochs) for t in log.trials if t.values}
+            chosen = [(trial, done.get(trial.candidate.key[:2], epochs)) for trial, epochs in chosen]
         if self.verbosity >= 0 and chosen:
             longest = max(epochs for _, epochs in chosen)
             self.console.print(f"final training: the best {len(chosen)}, up to {longest} epochs", highlight=False)
         errors = self.directory.path / "errors.log"
         final = FinalTraining(log, self._executor, options.seed, self.directory.weights_of("final"), errors)
-        return final.run([(trial, epochs / options.epochs) for trial, epochs in chosen])
+        with self.console.status("final training") if self.verbosity >= 0 else nullcontext():
+            return final.run([(trial, epochs / options.epochs) for trial, epochs in chosen])
 
     def _finish(self, result: Result) -> Result:
         """Test the best network, once, and write its folder; the test waits where the search was interrupted."""
@@ -208,17 +212,14 @@ class _Run:
         export(best, weights, dataset, self.directory.path / "best", self.options.budget, test)
         return replace(result, test_accuracy=test)
 
-    def _test(self, best: Trial, weights: Path, final: bool) -> float:
+    def _test(self, best: Trial, weights: Path, final: bool) -> float | None:
         """Accuracy on the test part. Weights deleted or damaged by hand are trained again: the same seed, the same."""
         executor = self._workers(self.devices[:1])
         try:
-            if weights.exists():
-                try:
-                    return executor.submit(Training.test, best.candidate, weights).result()
-                except JobFailed as error:
-                    if "load_" not in error.trace:
-                        raise
-            executor.submit(evaluate, Job(best.number, best.candidate, best.seed, weights, final=final)).result()
-            return executor.submit(Training.test, best.candidate, weights).result()
+            test = executor.submit(Training.test, best.candidate, weights).result()
+            if test is None:
+                executor.submit(evaluate, Job(best.number, best.candidate, best.seed, weights, final=final)).result()
+                test = executor.submit(Training.test, best.candidate, weights).result()
+            return test
         finally:
             executor.shutdown(cancel_futures=True)

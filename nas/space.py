@@ -95,8 +95,11 @@ class SearchSpace(ABC):
 
     def _usual(self, name: str) -> Scalar | None:
         """What a practitioner would take first at a fork."""
-        usual = {**DEFAULTS, **self.augmentations, **self.defaults}
-        return usual.get(name, usual.get(family(name)))
+        return self._usuals.get(name, self._usuals.get(family(name)))
+
+    @cached_property
+    def _usuals(self) -> dict[str, Scalar]:
+        return {**DEFAULTS, **self.augmentations, **self.defaults}
 
     def completions(self, taken: Mapping[str, Scalar], name: str, options: Sequence[Scalar]) -> Sequence[float]:
         """Of each option at fork `name`, after the choices `taken`: how many completions fit the budget.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -259,3 +260,11 @@ def test_layers_that_are_held_for_the_count_alone_are_no_hindrance_to_a_recipe(
     given = {"space": "nasbench201:cells=1,channels=4", "budget": "1M", "data": data, "trials": 1}
     result = search(tmp_path / "run", **given, fix={**fixed, **dead})
     assert result.best.value >= 0
+
+
+def test_the_same_command_under_a_deadline_trains_no_finalist_twice(tmp_path: Path) -> None:
+    for _ in range(2):
+        result = search(tmp_path / "run", time="2s", trials=None)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "final.jsonl").read_text().splitlines()]
+    trained = [json.dumps([row["network"], row["choices"]], sort_keys=True) for row in rows]
+    assert len(trained) == len(set(trained)) >= len(result.final) > 0
