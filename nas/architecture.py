@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ class Node(NamedTuple):
 class Architecture:
     """A network on samples of `input_shape`. Position 0 is the input, the last node is the output.
 
-    Two architectures are equal when they compute the same thing, however their nodes are numbered.
+    Two architectures are equal when they join the same layers in the same way, however their nodes are numbered.
     """
 
     input_shape: Shape
@@ -90,7 +91,10 @@ class Architecture:
         computed = (self.nodes[i] for i in self.computed)
         return digest(
             self.input_shape,
-            [((n.op, tuple(sorted(n.attrs))), tuple(number[i] for i in n.inputs), _commutes(n)) for n in computed],
+            [
+                ((n.op, tuple(sorted(map(_plain, n.attrs)))), tuple(number[i] for i in n.inputs), _commutes(n))
+                for n in computed
+            ],
         )
 
     def __eq__(self, other: object) -> bool:
@@ -162,9 +166,13 @@ class Sketch:
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
         """What is appended inside belongs to the part `name` of the network, such as `stage1.block2`."""
+        if name and not all(word.isidentifier() and not keyword.iskeyword(word) for word in name.split(".")):
+            raise ValueError(f"a scope must be a Python name, or several with dots between, got {name!r}")
         outer, self._scope = self._scope, f"{self._scope}.{name}".strip(".")
-        yield
-        self._scope = outer
+        try:
+            yield
+        finally:
+            self._scope = outer
 
     def residual(self, x: int, y: int) -> int:
         """`x + y`, with a bias-free projection of `x` where the shapes differ."""
@@ -195,6 +203,12 @@ def leading_to(nodes: Sequence[Node], outputs: Iterable[int]) -> set[int]:
         if position in kept:
             kept.update(nodes[position].inputs)
     return kept
+
+
+def _plain(attr: tuple[str, Scalar]) -> tuple[str, Scalar]:
+    """An attribute with 1.0 for 1, so that equal ones are written alike."""
+    name, value = attr
+    return (name, float(value)) if isinstance(value, int) and not isinstance(value, bool) else attr
 
 
 def _commutes(node: Node) -> bool:

@@ -66,7 +66,7 @@ def format_size(params: int, *, up: bool = False) -> str:
     """`20_000_000 -> '20M'`, three digits; `up` rounds up, so that a limit printed is a limit that suffices."""
     for letter in ("G", "M", "K"):
         unit = _UNITS[letter]
-        if params >= unit:
+        if params > 0.999 * unit:  # 999,999 is 1M, not 1000K
             digits = 10 ** max(0, 2 - len(str(params // unit)) + 1)
             scaled = -(-params * digits // unit) if up else round(params * digits / unit)
             return f"{scaled / digits:g}{letter}"

@@ -37,6 +37,7 @@ def check(dataset: Dataset) -> list[str]:
         *_absent(dataset, counts),
         *_uneven(dataset, counts),
         *_constant(dataset.train),
+        *_channels_last(dataset.train),
         *_few(dataset.validation),
     ]
 
@@ -63,9 +64,10 @@ def _copies(dataset: Dataset, parts: Mapping[str, Part]) -> list[str]:
         if not copies:
             continue
         words = f"{copies:,} of {whole:,} {what} of the {other} part are in the {one} part too"
-        if copies > WORTHLESS * whole:
+        common = len(known) < WORTHLESS * len(hashes[one])  # few different samples are possible: some must be alike
+        if copies > WORTHLESS * whole and not common:
             raise ValueError(f"{dataset.name}: {words}; results on it would be worthless")
-        found.append(f"{words}; remove copies before the split")
+        found.append(words if common else f"{words}; remove copies before the split")
     return found
 
 
@@ -73,9 +75,7 @@ def _hashes(part: Part, framed: bool) -> list[int]:
     """Of each sample, or of each utterance."""
     if not framed:
         return [hash(sample.tobytes()) for sample in part.x]
-    starts = part.starts.tolist()
-    ends = [*starts[1:], len(part)]
-    return [hash(part.x[start:end].tobytes()) for start, end in zip(starts, ends, strict=True)]
+    return [hash(rows.tobytes()) for rows in np.split(part.x, part.starts[1:])]
 
 
 def _utterances(part: Part) -> list[str]:
@@ -156,6 +156,14 @@ def _constant(train: Part) -> list[str]:
     return [
         f"{len(positions):,} of {train.x.shape[1]:,} features are constant in the training part, at positions {where}"
     ]
+
+
+def _channels_last(train: Part) -> list[str]:
+    """Images that lie as (height, width, channels)."""
+    shape = train.x.shape[1:]
+    if len(shape) != 3 or shape[2] not in (1, 3, 4) or shape[0] <= 4:
+        return []
+    return [f"samples of shape {shape} look like (height, width, channels); here images are (channels, height, width)"]
 
 
 def _few(validation: Part) -> list[str]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from typing import Any
 
 import click
 from rich.console import Console
 
 from nas import plugins
+from nas.command import run_command
 from nas.dryrun import describe
-from nas.executor import JobFailed
 from nas.options import DEFAULT_TRIALS, Options, read_yaml
 from nas.run import run
 from nas.summary import print_result
@@ -77,20 +76,4 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 (every trial failed), 2 (a user's mistake), 130 (Ctrl-C)."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are the workers'; a controller's LSTM needs one
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is saved like Ctrl-C
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # the console script too finds the user's own modules
-    try:
-        return int(search.main(args=arguments, prog_name="python -m nas.search", standalone_mode=False) or 0)
-    except click.ClickException as error:
-        message = error.format_message()
-    except ValueError as error:
-        message = str(error)
-    except JobFailed as error:
-        message = f"a worker failed: {error}"
-    except OSError as error:  # a full disk, a folder that may not be written; finished trials are in the log
-        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    except (KeyboardInterrupt, click.Abort):
-        print("interrupted before the search began", file=sys.stderr)
-        return 130
-    print(f"error: {message}", file=sys.stderr)
-    return 2
+    return run_command(search, arguments, "nas.search", "interrupted before the search began")

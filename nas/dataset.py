@@ -41,6 +41,11 @@ class Part:
             return np.zeros(1, np.int64)
         return np.flatnonzero(np.diff(self.groups, prepend=self.groups[0] - 1))
 
+    @property
+    def lengths(self) -> Array:
+        """The number of rows of each group."""
+        return np.diff(np.append(self.starts, len(self)))
+
     def take(self, rows: Array) -> Part:
         """The samples at `rows`, a sorted array of positions."""
         return Part(self.x[rows], self.y[rows], None if self.groups is None else self.groups[rows], self.names)
@@ -108,13 +113,10 @@ class Arrays(Source):
         super().__init__(name)
         try:
             self.x, self.y = np.asarray(x), np.asarray(y)
-            if self.y.dtype == object and all(isinstance(label, str) for label in self.y.flat):
+            words = self.y.dtype == object and all(isinstance(label, str) for label in self.y.flat)
+            if words or self.y.dtype.kind == "S":
                 self.y = self.y.astype(str)
-        except (
-            ValueError,
-            TypeError,
-            RuntimeError,
-        ) as error:  # rows of different lengths, a tensor that wants .detach()
+        except (ValueError, TypeError, RuntimeError) as error:  # rows of different lengths, a tensor to .detach()
             raise ValueError(f"{name}: samples and labels must be arrays: {error}") from None
         check_part(self.x, self.y, name)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from nas.architecture import Architecture
+from nas.command import run_command
 
 ENDINGS = (".svg", ".pdf", ".png")
 
@@ -101,21 +101,7 @@ def command(what: Path, trial: int | None, out: Path | None, full: bool) -> None
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, or 2 for a user's mistake, which it says in one sentence."""
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # the user's own spaces are found
-    try:
-        command.main(args=arguments, prog_name="python -m nas.draw", standalone_mode=False)
-        return 0
-    except click.ClickException as error:
-        message = error.format_message()
-    except ValueError as error:
-        message = str(error)
-    except OSError as error:
-        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    except (KeyboardInterrupt, click.Abort):
-        return 130
-    print(f"error: {message}", file=sys.stderr)
-    return 2
+    return run_command(command, arguments, "nas.draw")
 
 
 if __name__ == "__main__":

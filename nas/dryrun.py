@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from rich.console import Console
 
@@ -12,18 +14,17 @@ from nas.executors.local import Local
 from nas.final import FINALISTS, LONGER
 from nas.options import Options
 from nas.problem import Problem
-from nas.space import Candidate
+from nas.space import Candidate, SearchSpace
 
-DRAWS = 1000
+DRAWS, SECONDS = 1000, 5.0  # at most, of the space and of the raw space each
 
 
 def describe(options: Options, console: Console) -> None:
     """Print the number of decisions, the sizes, the share of the raw space that fits, and the time to expect."""
     problem = Problem.of(options)
     rng = np.random.default_rng((options.seed, 0xD47))
-    drawn = sorted((problem.space.sample(rng) for _ in range(DRAWS)), key=lambda c: c.architecture.num_params)
-    raw = problem.space.unlimited()
-    sizes = [raw.sample(rng).architecture.num_params for _ in range(DRAWS)]
+    drawn = sorted(_draws(problem.space, rng), key=lambda c: c.architecture.num_params)
+    sizes = [candidate.architecture.num_params for candidate in _draws(problem.space.unlimited(), rng)]
     share = np.mean([size in options.parameter_budget for size in sizes])
     decisions = [len(candidate.choices) for candidate in drawn]
     shape = "x".join(map(str, problem.space.input_shape))
@@ -33,13 +34,18 @@ def describe(options: Options, console: Console) -> None:
         "parameter budget": f"{options.budget:,}" + (f", at least {options.fill:g} of it" if options.fill else ""),
         "decisions": f"{min(decisions)} to {max(decisions)} a network",
         "smallest": _words(smallest),
-        "median": _words(drawn[DRAWS // 2].architecture) + f" (of {DRAWS} draws)",
-        "largest": _words(drawn[-1].architecture) + f" (of {DRAWS} draws)",
-        "raw space inside": f"{100 * share:.1f} % of {DRAWS} draws that ignore the budget (a search stays inside)",
+        "median": _words(drawn[len(drawn) // 2].architecture) + f" (of {len(drawn)} draws)",
+        "largest": _words(drawn[-1].architecture) + f" (of {len(drawn)} draws)",
+        "raw space inside": f"{100 * share:.1f} % of {len(sizes)} draws that ignore the budget (a search stays inside)",
         "time": _estimate(options, problem, drawn),
     }
     for name, text in lines.items():
         console.print(f"{name:>17}  {text}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _draws(space: SearchSpace, rng: np.random.Generator) -> list[Candidate]:
+    end = time.monotonic() + SECONDS
+    return [space.sample(rng) for number in range(DRAWS) if number == 0 or time.monotonic() < end]
 
 
 def _words(architecture: Architecture) -> str:
@@ -53,8 +59,8 @@ def _estimate(options: Options, problem: Problem, drawn: list[Candidate]) -> str
     executor = Local(Training(problem.load(), Stopping(1, 1), sample=options.sample, folds=options.folds), devices[:1])
     try:
         spent = []
-        for position in (0, DRAWS // 10, DRAWS // 2, DRAWS - DRAWS // 10):
-            job = Job(0, drawn[position], seed=0)
+        for share in (0.0, 0.1, 0.5, 0.9):
+            job = Job(0, drawn[int(share * len(drawn))], seed=0)
             spent.append(executor.submit(evaluate, job).result().metrics["seconds"])
         spent.pop(0)  # the first one pays for warming up
     finally:

@@ -130,12 +130,14 @@ class Training:
 
     def _parts(self, cut: Cut) -> tuple[Any, Any]:
         """Training and validation parts on the device, kept there unless they are one of several folds."""
+        from nas.normalise import affine
         from nas.train.resident import Resident
 
         if id(cut) in self._resident:
             return self._resident[id(cut)]
         dataset = cut.dataset()
-        parts = tuple(Resident.of(part, dataset, self._device) for part in (dataset.train, dataset.validation))
+        fitted = affine(dataset)
+        parts = [Resident.of(part, dataset, self._device, fitted) for part in (dataset.train, dataset.validation)]
         if cut.train is None:
             self._resident[id(cut)] = parts[0], parts[1]
         return parts[0], parts[1]

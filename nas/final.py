@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nas.devices import cores
 from nas.evaluate import Job, Outcome, evaluate
 from nas.executor import Workers
 from nas.recipe import Recipe
@@ -20,6 +21,8 @@ FINALISTS = 2  # networks that are trained again, where no time limit says other
 MOST = 8  # where there is time for more
 LONGER = 4  # times the epochs of the search
 LONGEST = 12  # times, under a time limit, for a network that has not learned its training data by heart
+THREADS = 4  # at most, of one network on a CPU, where there is no time for as many networks as workers
+SCALING = 0.85  # of a second thread and each one more: what it adds to the speed of one
 BY_HEART = 0.5  # of the mistakes on validation data, the share that is no mistake on training data
 
 
@@ -32,24 +35,31 @@ def finalists(trials: Sequence[Trial], number: int = FINALISTS) -> list[Trial]:
 
 
 def affordable(
-    trials: Sequence[Trial], seconds: float, slots: int, epochs: int, share: float
+    trials: Sequence[Trial], seconds: float, devices: Sequence[str], epochs: int, share: float
 ) -> list[tuple[Trial, int]]:
-    """Which of the best trials to train again, and for how many epochs, in `seconds` of `slots` workers.
+    """Which of the best trials to train again, and for how many epochs, in `seconds` on these devices.
 
     A network that has learned its training data by heart gains little from more epochs, so more networks are tried
     instead. `epochs`: those of the search at most; `share`: of the training part, what was searched on.
     """
     chosen: list[tuple[Trial, int]] = []
-    for number in range(min(slots, MOST), MOST + 1):
+    fewest = -(-len(devices) // threads(devices, 1))
+    for number in range(min(fewest, MOST), MOST + 1):
         best = finalists(trials, number)
         each = [_wanted(trial, epochs) for trial in best]
         longest = max((e * _epoch(t, share) for e, t in zip(each, best, strict=True)), default=1.0)
-        fit = seconds / (longest * -(-number // slots))  # one after another on each worker
+        faster = 1 + SCALING * (threads(devices, number) - 1)
+        fit = seconds * faster / (longest * -(-number // len(devices)))  # one after another on each worker
         if chosen and (fit < 1 or len(best) < number):
             break
         least = [max(1, round(epochs * min(1.0, t.candidate.fidelity))) for t in best]  # what the search gave them
         chosen = [(t, max(low, int(e * min(1.0, fit)))) for low, e, t in zip(least, each, best, strict=True)]
     return chosen
+
+
+def threads(devices: Sequence[str], networks: int) -> int:
+    """Of each of so many networks that are trained at once: more than one where the devices are idle cores."""
+    return max(1, min(THREADS, len(devices) // networks, cores() // networks)) if devices[0] == "cpu" else 1
 
 
 def _wanted(trial: Trial, epochs: int) -> int:
@@ -78,7 +88,7 @@ class FinalTraining:
 
     def run(self, chosen: Sequence[tuple[Trial, float]]) -> list[Trial]:
         """Train each network with its fidelity. Trials of this log, those finished before among them, in that order."""
-        known = {t.candidate.key: t for t in self.log.trials if t.values and self.weights_of(t.number).exists()}
+        known = {t.candidate.key: t for t in self.log.trials if t.values}
         wanted = [replace(trial.candidate, fidelity=fidelity) for trial, fidelity in chosen]
         running: dict[Future[Outcome], Job] = {}
         try:

@@ -11,10 +11,12 @@ from nas.dataset import Array, Dataset, Part
 Affine = tuple[Array, Array]  # subtracted, divided by
 
 
-def normalised(part: Part, dataset: Dataset) -> Array:
-    """The samples of a part of `dataset` as a network sees them, float32 (n, *input_shape)."""
-    offset, scale = affine(dataset)
-    return np.asarray((_centred(part, dataset.normalise) - offset) / scale, dtype=np.float32)
+def normalised(part: Part, dataset: Dataset, fitted: Affine | None = None) -> Array:
+    """The samples of a part of `dataset` as a network sees them, float32 (n, *input_shape); `fitted`: its `affine`."""
+    offset, scale = fitted or affine(dataset)
+    x = _centred(part, dataset.normalise)
+    x = np.subtract(x, offset, dtype=np.float32) if x is part.x else np.subtract(x, offset, out=x)
+    return np.divide(x, scale, out=x)
 
 
 def affine(dataset: Dataset) -> Affine:
@@ -37,15 +39,13 @@ def _centred(part: Part, normalise: str) -> Array:
     """The samples, of the utterance kinds with mean 0 in each utterance, of `utterance` with deviation 1 too."""
     if not normalise.startswith("utterance"):
         return part.x
-    starts = part.starts
-    lengths = np.diff(np.append(starts, len(part)))
-    shape = (-1, *(1,) * (part.x.ndim - 1))
-    x = part.x.astype(np.float64)
-    x -= np.repeat(np.add.reduceat(x, starts, axis=0) / lengths.reshape(shape), lengths, axis=0)
-    if normalise == "utterance":
-        std = np.sqrt(np.add.reduceat(x * x, starts, axis=0) / lengths.reshape(shape))
-        x /= np.repeat(np.where(std > 1e-7, std, 1.0), lengths, axis=0)
-    return x.astype(np.float32)
+    x = part.x.astype(np.float32)  # a copy
+    for rows in np.split(x, part.starts[1:]):  # views of it
+        rows -= rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        if normalise == "utterance":
+            std = rows.std(axis=0, dtype=np.float64)
+            rows /= np.where(std > 1e-7, std, 1.0).astype(np.float32)
+    return x
 
 
 def _axes(x: Array) -> tuple[int, ...]:

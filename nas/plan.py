@@ -10,6 +10,11 @@ from itertools import chain, count, groupby
 from nas.architecture import Architecture
 from nas.ops import OPS, Call, Join
 
+RESERVED = {  # words that a module already has a meaning for
+    *("apply", "buffers", "children", "compile", "cpu", "cuda", "double", "eval", "float", "forward", "half"),
+    *("layers_of", "modules", "parameters", "plan", "to", "train", "training", "type"),
+}
+
 
 @dataclass(frozen=True)
 class Block:
@@ -87,7 +92,9 @@ class _Cut:
         self.computed = frozenset(architecture.computed)
         self.joins = {i for i, node in enumerate(self.nodes) if node.op in OPS and isinstance(OPS[node.op], Join)}
         self.joined = {i for join in self.joins for i in self.nodes[join].inputs}
-        self.taken: set[str] = set()
+        self.taken = set(RESERVED)
+        self.scoped = {node.scope.replace(".", "_") for node in self.nodes}  # names that a block must not take first
+        self.scoped |= {node.scope.partition(".")[0] for node in self.nodes}
         self.block = 0
 
     def plan(self) -> Plan:
@@ -142,7 +149,7 @@ class _Cut:
         if not name or name in self.taken or len(outputs) != 1 or len(chains) + len(held) < 2 or not layers or outside:
             return None
         self.taken.add(name)
-        taken: set[str] = set()
+        taken = set(RESERVED)
         local = [self._step(c, f"{name}.{_free(self._path(c)[1] or self._plain(c), taken)}") for c in chains + held]
         steps, rest = local[: len(chains)], local[len(chains) :]
         return Part(name, tuple(steps), tuple(b for b in rest if isinstance(b, Block)), tuple(inputs), outputs.pop())
@@ -171,6 +178,7 @@ class _Cut:
         else:
             self.block += 1
             name = f"block{self.block}"
+        name = _free(name, self.taken | self.scoped)
         self.taken.add(name)
         return name
 

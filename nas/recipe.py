@@ -86,8 +86,9 @@ def check_knob(name: str, value: Scalar) -> Scalar:
     if type(value) is not kind:
         raise ValueError(f"{name} must be like its default {DEFAULTS[name]!r}, got {value!r}")
     meaning, fits = _RANGES.get(name, ("at least 0", lambda v: v >= 0))
-    if not allowed and not (math.isfinite(float(value)) and fits(value)):
-        raise ValueError(f"{name} must be {meaning}, got {value!r}")
+    finite = bool(allowed) or math.isfinite(float(value))
+    if not finite or not (allowed or fits(value)):
+        raise ValueError(f"{name} must be {meaning if finite else 'finite'}, got {value!r}")
     return value
 
 

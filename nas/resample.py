@@ -33,6 +33,11 @@ def sampled(dataset: Dataset, share: float, seed: int) -> Dataset:
     """The data set with `share` of its training part: of every class, or of the groups, which stay whole."""
     if share == 1:
         return dataset
+    if share * len(dataset.train) < len(dataset.classes):
+        raise ValueError(
+            f"--sample {share:g} of {len(dataset.train):,} training samples is {share * len(dataset.train):.2g}, fewer "
+            f"than the {len(dataset.classes)} classes; raise --sample"
+        )
     rng, train = np.random.default_rng((seed, 0x5A3)), dataset.train
     labels = train.y if train.groups is None else train.groups
     if train.groups is None:

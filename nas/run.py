@@ -19,7 +19,7 @@ from nas.executor import JobFailed, Workers
 from nas.executors.inline import Inline
 from nas.executors.local import Local, warm
 from nas.export import export
-from nas.final import LONGER, FinalTraining, affordable, finalists
+from nas.final import LONGER, FinalTraining, affordable, finalists, threads
 from nas.monitor import Monitor
 from nas.monitors.progress import ProgressBar
 from nas.options import Options
@@ -121,11 +121,11 @@ class _Run:
     def wants_baseline(self) -> bool:
         return self.options.wants_baseline and self.options.strategy != "random"
 
-    def _workers(self, devices: list[str]) -> Workers:
+    def _workers(self, devices: list[str], threads: int = 1) -> Workers:
         if self.options.workers == 0:
             return Inline(self.evaluator, devices[0])
         trials = self.options.limits[0] or len(devices)
-        return Local(self.evaluator, devices[:trials])
+        return Local(self.evaluator, devices[:trials], threads)
 
     def _check_training(self, log: TrialLog) -> None:
         """Before the first trial: say so where a small network cannot even learn one batch by heart.
@@ -188,12 +188,15 @@ class _Run:
         if options.time is not None and options.final_epochs is None:
             left = max(options.time * (1 - options.search_share) / 2, options.time - spent)
             searched, whole = self.evaluator.searched[0].samples, self.evaluator.whole.samples
-            chosen = affordable(trials, left, self._executor.slots, options.epochs, searched / whole)
+            chosen = affordable(trials, left, self.devices, options.epochs, searched / whole)
             done = {t.candidate.key[:2]: round(t.candidate.fidelity * options.epochs) for t in log.trials if t.values}
             chosen = [(trial, done.get(trial.candidate.key[:2], epochs)) for trial, epochs in chosen]
         if self.verbosity >= 0 and chosen:
             longest = max(epochs for _, epochs in chosen)
             self.console.print(f"final training: the best {len(chosen)}, up to {longest} epochs", highlight=False)
+        if chosen and options.workers != 0 and (each := threads(self.devices, len(chosen))) > 1:
+            self._executor.shutdown()
+            self._executor = self._workers(self.devices[: len(chosen)], each)
         errors = self.directory.path / "errors.log"
         final = FinalTraining(log, self._executor, options.seed, self.directory.weights_of("final"), errors)
         with self.console.status("final training") if self.verbosity >= 0 else nullcontext():

@@ -40,7 +40,7 @@ def source(drawn: Plan, doc: str = "") -> str:
             kinds.setdefault(_form(piece, drawn), []).append(piece)
     classes: list[str] = []
     made: dict[str, str] = {}  # name of a part -> the call that makes it
-    taken = {"Network"}
+    taken = {"Network", "Path", "None", "True", "False"}
     for parts in kinds.values():
         name = _class_name(parts[0].name, taken)
         rows = [list(_constants(part, drawn)) for part in parts]

@@ -97,7 +97,9 @@ class RunDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ValueError(f"the run directory {str(path)!r} cannot be made: {error.strerror}") from None
+            raise ValueError(
+                f"the run directory {str(path)!r} cannot be made: {error.strerror}; give another --out"
+            ) from None
         self._lock = FileLock(path / ".lock")
         try:
             self._lock.acquire(timeout=0)

@@ -65,7 +65,10 @@ OFFSET, SCALE = (torch.tensor(CONFIG["normalisation"][key]) for key in ("offset"
 
 def predict({file}):
     """Class names of {what}, an array {shape}."""
-    x = torch.as_tensor(np.asarray({file}), dtype=torch.float32)
+    {file} = np.asarray({file})
+    if {file}.dtype.kind not in "fiub":
+        raise ValueError(f"{file} must be numbers, got {{{file}.dtype}}")
+    x = torch.as_tensor({file}, dtype=torch.float32)
     if x.ndim != {dimensions} or list(x.shape[1:]) != {features}:
         raise ValueError(f"{file} must have shape {shape}, got {{tuple(x.shape)}}")
     if not torch.isfinite(x).all():
@@ -81,8 +84,8 @@ if __name__ == "__main__":
     try:
         for name in predict(np.load(sys.argv[1])):
             print(name)
-    except (OSError, TypeError, ValueError) as error:
-        sys.exit(f"error: {{error}}")
+    except (EOFError, OSError, TypeError, ValueError) as error:
+        sys.exit(f"error: {{sys.argv[1]}}: {{error}}")
 '''
 
 CENTRE = "    x = x.double() - x.double().mean(0)  # each utterance for itself\n"

@@ -17,16 +17,16 @@ def solve(cost: Cost, budget: Budget, most_flops: float, low: int, high: int) ->
     """The width in low..high that brings the parameters nearest below the budget, and its grain.
 
     (0, 1) where none fits. With a fill asked for, a width that does not reach it does not fit; without one, the first
-    grain that uses nine tenths of the budget is taken, or else the most that fits.
+    grain that uses nine tenths of the budget, or of the FLOPs, is taken, or else the most that fits.
     """
     least = budget.floor(SOLVED_FILL if budget.fill is None else budget.fill)
     found: list[tuple[int, int, int]] = []  # parameters, grain, width
     for grain in GRAINS:
         width = _widest(cost, budget.most, most_flops, low, high, grain)
         if width:
-            params, _ = cost(width, grain)
+            params, flops = cost(width, grain)
             found.append((params, grain, width))
-            if params >= least:
+            if params >= least or (budget.fill is None and flops >= SOLVED_FILL * most_flops):
                 return width, grain
     if not found or budget.fill is not None:
         return 0, 1
@@ -36,10 +36,8 @@ def solve(cost: Cost, budget: Budget, most_flops: float, low: int, high: int) ->
 
 def _widest(cost: Cost, most: int, most_flops: float, low: int, high: int, grain: int) -> int:
     """By bisection, the largest multiple of the grain that fits; 0 where there is none."""
-    below, above = (
-        -(-low // grain) - 1,
-        high // grain + 1,
-    )  # multiples; the first fits or is too small, the last does not
+    below = -(-low // grain) - 1  # multiples of the grain: this one fits or is too small
+    above = high // grain + 1  # does not fit
     while above - below > 1:
         middle = (below + above) // 2
         params, flops = cost(middle * grain, grain)

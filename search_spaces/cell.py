@@ -81,13 +81,13 @@ class Cells(Formed[Form]):
         if max_repeats < 1:
             raise ValueError(f"max_repeats must be at least 1, got {max_repeats}")
         if not 1 <= min_width <= max_width:
-            raise ValueError(f"min_width must be in 1..max_width ({max_width}), got {min_width}")
+            raise ValueError(f"widths must be 1 or more, min_width at most max_width; got {min_width} and {max_width}")
         self.nodes, self.max_repeats, self.max_flops = nodes, max_repeats, max_flops
         self.min_width, self.max_width = min_width, max_width
         self.size = min(self.input_shape[1:])
         self.reductions = min(2, max(0, self.size.bit_length() - 2))  # the last cells see 2x2 at least
         self.widths = tuple(w for w in sorted({*WIDTHS, min_width, max_width}) if min_width <= w <= max_width)
-        if (flops := self.smallest().flops) > max_flops:
+        if not (flops := self.smallest().flops) <= max_flops:
             raise ValueError(f"max_flops must be at least {flops:,} for such images, got {max_flops:,.0f}")
 
     def form(self, choose: Choose) -> Form:

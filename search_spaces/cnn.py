@@ -92,12 +92,12 @@ class CNN(Formed[Form]):
         if max_stages < 1 or max_blocks < 1:
             raise ValueError(f"max_stages and max_blocks must be at least 1, got {max_stages} and {max_blocks}")
         if not 1 <= min_width <= max_width:
-            raise ValueError(f"min_width must be in 1..max_width ({max_width}), got {min_width}")
+            raise ValueError(f"widths must be 1 or more, min_width at most max_width; got {min_width} and {max_width}")
         self.max_blocks, self.min_width, self.max_width, self.max_flops = max_blocks, min_width, max_width, max_flops
         self.size = min(self.input_shape[1:])
-        self.max_stages = max(s for s in range(1, max_stages + 1) if s == 1 or self.size >> (s - 1) > 1)
+        self.max_stages = max_stages
         self.widths = tuple(w for w in sorted({*WIDTHS, min_width, max_width}) if min_width <= w <= max_width)
-        if (flops := self.smallest().flops) > max_flops:
+        if not (flops := self.smallest().flops) <= max_flops:
             raise ValueError(f"max_flops must be at least {flops:,} for such images, got {max_flops:,.0f}")
 
     @cached_property
@@ -116,7 +116,8 @@ class CNN(Formed[Form]):
         """Ask every fork; what cannot matter is not asked."""
         profile = choose("profile", ("growing", "free"))
         stride = int(choose("stem", tuple(s for s in (1, 2, 4) if s == 1 or self.size // s >= 16)))
-        count = int(choose("stages", range(1, self.max_stages + 1)))
+        most = min(self.max_stages, max(1, (self.size // stride).bit_length() - 1))  # the last one sees 2x2 at least
+        count = int(choose("stages", range(1, most + 1)))
         stages = tuple(self._stage(choose, i, self.size // stride >> (i - 1)) for i in range(1, count + 1))
         squeeze, norm = bool(choose("squeeze", (False, True))), str(choose("norm", tuple(NORMS)))
         down = str(choose("down", ("stride", "maxpool", "avgpool"))) if count > 1 else ""

@@ -70,7 +70,7 @@ class MLP(SearchSpace):
         if not 1 <= max_depth <= DEEPEST:
             raise ValueError(f"max_depth must be in 1..{DEEPEST}, got {max_depth}")
         if not 1 <= min_width <= max_width:
-            raise ValueError(f"min_width must be in 1..max_width ({max_width}), got {min_width}")
+            raise ValueError(f"widths must be 1 or more, min_width at most max_width; got {min_width} and {max_width}")
         self.max_depth, self.min_width, self.max_width = max_depth, min_width, max_width
         grid = {int(2**octave * step) for octave in range(24) for step in (1, 1.25, 1.5, 1.75)}
         self.widths = tuple(sorted({w for w in grid if min_width <= w <= max_width} | {min_width, max_width}))

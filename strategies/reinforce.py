@@ -100,6 +100,8 @@ class Reinforce(Strategy):
                 entropy = -(log_probs.exp() * log_probs).sum()
                 # section 3.2: 1/m sum_k sum_t grad log P(a_t) (R_k - b), and the entropy bonus
                 loss = loss - (float(advantage) * log_probs[choice.index] + self.entropy * entropy) / self.batch
+        if not loss.requires_grad:  # every fork is closed: nothing is left to learn
+            return
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.clip)

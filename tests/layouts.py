@@ -42,6 +42,10 @@ def read(source: Source) -> Dataset:
     return source.load(0)
 
 
+def assert_shows(message: str, *words: str) -> None:
+    assert [word for word in words if word not in message] == []
+
+
 def refusal(source: Source) -> str:
     """The message on reading it: one line."""
     with pytest.raises(ValueError, match=r"\S") as refused:

@@ -274,3 +274,11 @@ def test_two_projections_into_one_sum_are_two_layers_of_the_module() -> None:
     layers = [net("linear", net.input, out=8, bias=bias) for bias in (True, False, False)]
     network = net.done(net("add", *layers))
     assert sum(p.numel() for p in Network(network).parameters()) == network.num_params == 104
+
+
+def test_a_name_does_not_depend_on_what_was_named_before() -> None:
+    def dropped(p: float) -> str:
+        net = Sketch((4,))
+        return net.done(net("linear", net("dropout", net("linear", net.input, out=3), p=p), out=2)).digest
+
+    assert dropped(1) == dropped(1.0) != dropped(0.5)

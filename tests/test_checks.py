@@ -171,3 +171,15 @@ def test_the_first_loss_is_near_that_of_guessing(classes: int) -> None:
         assert f"{loss:.3g}" in warning
         assert f"guessing among {classes} classes costs {guessing:.3g}" in warning
     assert (loss_at_initialisation(0.01, classes) is None) is (classes == 2)
+
+
+def test_images_with_their_channels_last_are_noticed() -> None:
+    assert not any("look like" in word for word in check(dataset((3, 8, 8))))
+    assert any("(8, 8, 3) look like (height, width, channels)" in word for word in check(dataset((8, 8, 3))))
+
+
+def test_rows_that_must_be_alike_are_no_reason_to_refuse_a_table() -> None:
+    rng = np.random.default_rng(0)
+    parts = [Part(rng.integers(0, 2, (n, 3)).astype(np.float32), np.arange(n) % 2) for n in (300, 100, 100)]
+    found = check(Dataset("table", *parts, ("a", "b")))
+    assert any(word.endswith("100 of 100 samples of the test part are in the training part too") for word in found)

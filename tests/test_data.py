@@ -14,6 +14,7 @@ from layouts import LAYOUTS, Layout, npz, samples
 from toy import SHARED
 
 from nas import plugins
+from nas.data._split import hold_out
 from nas.dataset import Arrays, Dataset, Part, Source, stratified_split
 from nas.normalise import affine, normalised
 from nas.recipe import AUGMENTATIONS, check_knob
@@ -214,3 +215,22 @@ def test_real_speech_in_a_split_of_its_own_is_read_as_it_is(tmp_path: Path) -> N
     for part, name in zip(parts(dataset), ("train", "val", "test"), strict=True):
         assert (part.x == arrays[f"X_{name}"]).all()
         assert (names[part.y] == arrays[f"y_{name}"]).all()
+
+
+def test_labels_of_bytes_are_words() -> None:
+    x, y = np.arange(24.0).reshape(12, 2), np.array([b"no", b"yes"] * 6)
+    assert Arrays(x, y).load(0).classes == ("no", "yes")
+
+
+@pytest.mark.parametrize(("classes", "each", "share", "held"), [(100, 4, 0.1, 40), (100, 5, 0.1, 50), (3, 1, 0.9, 0)])
+def test_what_rounding_leaves_over_is_held_out_of_the_next_class(
+    classes: int, each: int, share: float, held: int
+) -> None:
+    y = np.repeat(np.arange(classes), each)
+    if not held:
+        with pytest.raises(ValueError, match="of 3 samples of 3 classes, of which each keeps one, is none"):
+            hold_out(y, share, 0, "here")
+        return
+    stay, out = hold_out(y, share, 0, "here")
+    assert len(out) == held
+    assert set(y[stay]) == set(range(classes))

@@ -188,3 +188,10 @@ def test_real_images_are_read_as_they_are() -> None:
         pixels = np.asarray(image).transpose(2, 0, 1)
     np.testing.assert_array_equal((dataset.test.x[0] * 255).round(), pixels)
     assert check(dataset) == []
+
+
+def test_a_stray_batch_does_not_hide_a_complete_folder_below_it(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    cifar10(tmp_path / "cifar-10-batches-py")
+    (tmp_path / "test_batch").write_bytes(b"")
+    assert Cifar10(str(tmp_path)).task() == ((3, 32, 32), 10)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from layouts import npy, read, refusal, refusals_of_damage, samples, saved, split_arrays
+from layouts import assert_shows, npy, read, refusal, refusals_of_damage, samples, saved, split_arrays
 
 from nas import plugins
 from nas.data.csv import Csv
@@ -142,7 +142,7 @@ def test_more_categories_than_a_hundred_are_refused(tmp_path: Path) -> None:
         (b"a,y\n1,2\n1,2,3\n", "line 3"),
         (b"a,y\n1,2,3\n1,2,3\n", "cannot be read"),
         (b'a,y\n1,"2\n', "cannot be read"),
-        (b"a,y\n\xff\xfe,2\n", "cannot be read"),
+        (b"a,y\n\xff\xfe,2\n", "is not UTF-8"),
         (b"PK\x03\x04\x00\x00", "column 'y'"),
     ],
 )
@@ -206,3 +206,42 @@ def test_any_damage_to_an_array_is_a_refusal_by_name_or_harmless(tmp_path: Path,
     messages = refusals_of_damage(tmp_path / name, lambda: Npy(str(tmp_path)))
     assert len(messages) > 10
     assert [message for message in messages if str(tmp_path) not in message] == []
+
+
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        ("?", ["has numbers in 39 of 40 rows", "and '?' in row 8; leave such fields empty"]),
+        ("NA", ["has numbers in 39 of 40 rows", "and 'NA' in row 8; leave such fields empty"]),
+    ],
+)
+def test_a_column_of_numbers_with_a_word_in_it_is_refused(tmp_path: Path, odd: str, words: list[str]) -> None:
+    rows = [f"{odd if i == 7 else i % 9},{'pq'[i % 2]}" for i in range(40)]
+    file = tmp_path / "t.csv"
+    file.write_text("\n".join(["a,t", *rows]))
+    assert_shows(refusal(Csv(str(file), target="t")), *words, "column 'a'")
+
+
+def test_decimal_commas_are_not_taken_for_words(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("\n".join(["a;t", *(f"{i % 9},5;{'pq'[i % 2]}" for i in range(40))]))
+    wanted = "has numbers with a decimal comma in 40 of 40 rows; write them with a point"
+    assert_shows(refusal(Csv(str(file), target="t", sep=";")), wanted)
+
+
+def test_classes_called_na_and_none_are_classes(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("\n".join(["a,t", *(f"{i * i % 37}.5,{('NA', 'EU', 'None')[i % 3]}" for i in range(60))]))
+    assert Csv(str(file), target="t").load(0).classes == ("EU", "NA", "None")
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("\n".join(["a,t,t", *(f"{i}.5,{'pq'[i % 2]},{i % 7}.5" for i in range(40))]))
+    assert_shows(refusal(Csv(str(file), target="t")), "has two columns 't'")
+
+
+def test_a_table_in_another_encoding_is_told_how_to_be_saved(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_bytes("größe,t\n1.5,a\n2.5,b\n".encode("latin-1"))
+    assert_shows(refusal(Csv(str(file), target="t")), "is not UTF-8", "save it as UTF-8")

@@ -110,7 +110,7 @@ except SystemExit as refusal:
     right = np.mean([name == data.classes[y] for name, y in zip(classes, data.test.y, strict=True)])
     assert right == pytest.approx(training.test(candidate, weights))
     assert right > 0.6
-    assert refusal == "error: samples must have shape (n, 2, 4), got (24, 8)"
+    assert refusal == "error: flat.npy: samples must have shape (n, 2, 4), got (24, 8)"
 
 
 @pytest.mark.parametrize("normalise", NORMALISATIONS)

@@ -15,7 +15,7 @@ from toy import Toy, line, score
 
 import nas
 from nas.executors.inline import Inline
-from nas.final import FINALISTS, FinalTraining, affordable, finalists
+from nas.final import FINALISTS, THREADS, FinalTraining, affordable, finalists, threads
 from nas.pace import TRIALS, Pace
 from nas.recipe import Recipe
 from nas.space import Candidate
@@ -86,30 +86,40 @@ def learned(number: int, by_heart: bool) -> Trial:
 @pytest.mark.parametrize(
     ("by_heart", "seconds", "expected"),
     [
-        (False, 1.0, [8, 8]),  # no time: the epochs of the search, one network a worker
-        (False, 24.0, [48, 48]),
-        (False, 48.0, [12 * 8] * 2),
+        (False, 1.0, [8]),  # no time: the epochs of the search, the best network on all cores
+        (False, 20.0, [74]),
+        (False, 48.0, [12 * 8] * 2),  # one network a worker
         (False, 1e6, [12 * 8] * 8),
         (True, 16.0, [4 * 8] * 2),  # more epochs would not help, more networks may
         (True, 35.0, [4 * 8] * 4),
         (True, 1e6, [4 * 8] * 8),
     ],
 )
-def test_the_time_left_is_cut_into_networks_and_epochs(by_heart: bool, seconds: float, expected: list[int]) -> None:
+def test_the_time_left_is_cut_into_networks_and_epochs(
+    monkeypatch: pytest.MonkeyPatch, by_heart: bool, seconds: float, expected: list[int]
+) -> None:
+    monkeypatch.setattr("nas.final.cores", lambda: 2)
     trials = [learned(number, by_heart) for number in range(8)]
-    found = affordable(trials, seconds, slots=2, epochs=8, share=1.0)
+    found = affordable(trials, seconds, ["cpu"] * 2, epochs=8, share=1.0)
     assert [epochs for _, epochs in found] == expected
     assert [t.number for t, _ in found] == list(range(len(expected)))
 
 
 def test_epochs_on_all_the_data_take_longer_than_those_on_a_sample() -> None:
     trials = [learned(number, by_heart=False) for number in range(2)]
-    assert [e for _, e in affordable(trials, 24.0, slots=2, epochs=8, share=0.5)] == [24, 24]
+    assert [e for _, e in affordable(trials, 24.0, ["cuda:0"] * 2, epochs=8, share=0.5)] == [24, 24]
 
 
 def test_fewer_networks_than_workers_are_no_hindrance() -> None:
-    assert [e for _, e in affordable([learned(0, by_heart=True)], 1e6, slots=4, epochs=8, share=1.0)] == [32]
-    assert affordable([Trial(0, candidate(), 0, error="failed")], 10.0, slots=2, epochs=8, share=1.0) == []
+    assert [e for _, e in affordable([learned(0, by_heart=True)], 1e6, ["cpu"] * 4, epochs=8, share=1.0)] == [32]
+    assert affordable([Trial(0, candidate(), 0, error="failed")], 10.0, ["cpu"] * 2, epochs=8, share=1.0) == []
+
+
+def test_idle_cores_are_shared_among_the_networks_trained_and_gpus_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.final.cores", lambda: 6)
+    assert [threads(["cpu"] * 6, networks) for networks in (1, 2, 3, 6, 8)] == [THREADS, 3, 2, 1, 1]
+    assert threads(["cpu"] * 12, 2) == 3  # more workers than cores
+    assert threads(["cuda:0"] * 6, 1) == 1
 
 
 @pytest.fixture
@@ -155,8 +165,8 @@ def test_a_final_training_that_has_ended_is_not_repeated(final: Callable[..., Fi
     assert after[1] == before[0]
     (tmp_path / f"{before[0].number}.weights").unlink()
     lost = Leaving(failing=False)
-    final(lost).run([one])
-    assert len(lost.jobs) == 1
+    assert final(lost).run([one]) == before  # its number stands; the test trains it again with the same seed
+    assert not lost.jobs
 
 
 def test_a_final_training_that_fails_is_recorded_and_the_other_counts(final: Callable[..., FinalTraining]) -> None:

@@ -117,3 +117,32 @@ def test_the_source_imports_torch_and_the_standard_library_alone(tmp_path: Path)
                 for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
             }
             assert names - set(sys.stdlib_module_names) == beside
+
+
+@pytest.mark.parametrize("name", ["block1", "head", "layers", "project0", "train", "plan", "path", "none"])
+def test_a_part_may_have_any_name_that_python_allows(name: str, tmp_path: Path) -> None:
+    net = Sketch((6,))
+    with net.scope(name):
+        x = net("add", net("linear", net.input, out=8), net("linear", net.input, out=8))
+    x = net("add", net("linear", net("relu", x), out=8), x)
+    architecture = net.done(net("linear", x, out=3))
+    network = Network(architecture)
+    assert sum(p.numel() for p in network.parameters()) == architecture.num_params
+    assert network(torch.randn(2, 6)).shape == (2, 3)
+    assert "class Path(" not in source(network.plan)
+    compile(source(network.plan), "model.py", "exec")
+
+
+@pytest.mark.parametrize("name", ["stage-1", "class", "a..b", "1st"])
+def test_a_scope_that_is_no_python_name_is_refused(name: str) -> None:
+    net = Sketch((6,))
+    with pytest.raises(ValueError, match="a scope must be a Python name"), net.scope(name):
+        pass
+
+
+def test_a_scope_ends_with_its_block_even_where_that_fails() -> None:
+    net = Sketch((6,))
+    with pytest.raises(ValueError, match=r"\(channels, height, width\)"), net.scope("stem"):
+        net("globalpool", net.input)
+    net("linear", net.input, out=2)
+    assert net.nodes[-1].scope == ""

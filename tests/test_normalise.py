@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -114,3 +115,14 @@ def test_gathered_windows_can_be_written_without_touching_the_data() -> None:
     before = resident.x.clone()
     resident.samples(torch.arange(4), (5, 3)).zero_()
     assert torch.equal(resident.x, before)
+
+
+def test_utterances_are_normalised_in_the_memory_of_one_copy() -> None:
+    part = Part(np.ones((20_000, 20), np.float32), np.zeros(20_000, np.int64), np.repeat(np.arange(100), 200))
+    data = Dataset("spoken", part, part, part, ("a", "b"), (0,), "utterance")
+    fitted = affine(data)
+    tracemalloc.start()
+    normalised(part, data, fitted)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.5 * part.x.nbytes

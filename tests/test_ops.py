@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from nas.architecture import Sketch
 from nas.ops import ACTIVATIONS, NOTHING, OPS, Join, Linear, Shape
 
 BATCH = 3
@@ -215,3 +216,18 @@ def test_linear_refuses_an_input_that_is_not_flat_and_names_the_remedy(x: Shape)
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_every_activation_has_a_gain_that_torch_knows(name: str) -> None:
     assert nn.init.calculate_gain(ACTIVATIONS[name].gain) > 0  # type: ignore[arg-type]  # torch lists literals
+
+
+@pytest.mark.parametrize(("op", "attrs"), [("conv", {"out": 8, "kernel": 3}), ("depthwise", {"kernel": 3})])
+def test_a_misspelt_attribute_is_noticed_where_it_is_written(op: str, attrs: dict[str, Any]) -> None:
+    net = Sketch((4, 8, 8))
+    with pytest.raises(TypeError, match="strid"):
+        net(op, net.input, **attrs, strid=2)
+
+
+@pytest.mark.parametrize("op", ["maxpool", "avgpool", "globalpool", "conv"])
+def test_a_layer_of_images_refuses_what_is_none(op: str) -> None:
+    net = Sketch((8,))
+    attrs = {"conv": {"out": 4, "kernel": 3}, "globalpool": {}}.get(op, {"kernel": 2, "stride": 2})
+    with pytest.raises(ValueError, match=r"needs an input \(channels, height, width\), got shape \(8,\)"):
+        net(op, net.input, **attrs)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from nas.budget import Budget
+from nas.narrow import Narrowing
 from nas.ops import Scalar
 from nas.space import Candidate, SearchSpace
 from nas.trial import Trial
@@ -142,3 +143,9 @@ def test_words_beyond_the_capacity_share_rows_and_never_the_start(monkeypatch: p
     assert rows[:7] == [*range(1, 8)]
     assert policy.row("width", 51) == 0
     assert CAPACITY > 1000
+
+
+def test_a_search_with_nothing_left_to_choose_is_no_failure(cells: type[SearchSpace]) -> None:
+    values = cells((6,), 3).sample(np.random.default_rng(0)).values
+    space = cells((6,), 3).on((), {}, Narrowing({name: (value,) for name, value in values.items()}))
+    learn(Reinforce(space), lambda candidate: 1.0, 30)

@@ -142,3 +142,9 @@ def test_the_final_training_uses_everything_though_the_search_used_a_tenth(tmp_p
     assert len(small) == pytest.approx(0.1 * len(whole), abs=2)
     assert training(job).values
     assert (tmp_path / "weights").exists()
+
+
+def test_a_sample_of_fewer_samples_than_classes_is_refused() -> None:
+    data = Arrays(np.random.default_rng(0).normal(size=(100, 3)), np.arange(100) % 4).load(0)
+    with pytest.raises(ValueError, match=r"--sample 0.01 of 60 training samples is 0.6, fewer than the 4 classes"):
+        sampled(data, 0.01, seed=0)

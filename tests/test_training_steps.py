@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -232,3 +233,18 @@ def test_momentum_is_that_of_the_recipe() -> None:
     for optimizer in ("sgd", "nesterov", "sam", "rmsprop"):
         made = make_optimizer(network(), Recipe(optimizer=optimizer, momentum=0.3))
         assert {group["momentum"] for group in made.param_groups} == {0.3}
+
+
+def test_a_step_that_overflowed_does_not_spoil_the_rate_that_adam_hands_over() -> None:
+    made = network()
+    descent = make_descent(made, Recipe(optimizer="adam-sgd", lr=1e-2, schedule="constant"), 20)
+    assert isinstance(descent, AdamThenSGD)
+    for _ in range(9):
+        descent.step(forward(made))
+    for p in descent.parameters:
+        p.grad = torch.full_like(p, math.inf)
+    descent.optimizer.step = lambda: None  # type: ignore[method-assign]  # a scaler leaves such a step out
+    descent.move()
+    assert math.isfinite(descent.down)
+    descent._hand_over()
+    assert descent.schedule.lr != 1e-2

@@ -36,11 +36,11 @@ class NamedArrays(Source):
         names = self._names()
         if names == ["X", "y"]:
             return Arrays(self.read("X"), self.read("y"), self.path).load(seed)
-        arrays = {name: self.read(name) for name in names}
+        arrays = {name: _decoded(self.read(name)) for name in names}
         for part in PARTS:
             check_part(arrays[f"X_{part}"], arrays[f"y_{part}"], f"{self.path} ({part})")
         kinds = {part: str(arrays[f"y_{part}"].dtype) for part in PARTS}
-        if len({kind[:2] == "<U" for kind in kinds.values()}) != 1:
+        if len({arrays[f"y_{part}"].dtype.kind == "U" for part in PARTS}) != 1:
             raise ValueError(f"{self.path}: the labels of the parts must all be words or all be numbers, got {kinds}")
         classes = np.unique(np.concatenate([arrays[f"y_{part}"] for part in PARTS]))
         parts = [self._part(arrays[f"X_{part}"], arrays[f"y_{part}"], part, classes) for part in PARTS]
@@ -60,3 +60,8 @@ class NamedArrays(Source):
                 return wanted
         has = ", ".join(sorted(found)) or "none"
         raise ValueError(f"{self.path} needs arrays X and y, or {', '.join(split)}; it has {has}")
+
+
+def _decoded(array: Array) -> Array:
+    """Words that are bytes as words."""
+    return array.astype(str) if array.dtype.kind == "S" else array

@@ -14,13 +14,18 @@ def hold_out(y: Array, share: float, seed: int, where: str) -> tuple[Array, Arra
 
     Raises `ValueError` where one of them would be empty.
     """
-    rng, out = generator(seed), []
+    rng, out, seen, due = generator(seed), [], 0, 0
     for label in np.unique(y):
         rows = rng.permutation(np.flatnonzero(y == label))
-        out.append(rows[: round(len(rows) * share)])
+        seen += len(rows)
+        number = min(max(0, round(seen * share) - due), len(rows) - 1)  # what rounding left over goes to the next class
+        due += number
+        out.append(rows[:number])
     held = np.sort(np.concatenate(out))
-    if not 0 < len(held) < len(y):
-        raise ValueError(f"{where}: a share of {share:g} of {len(y)} samples is {len(held)}, which leaves a part empty")
+    if not len(held):
+        raise ValueError(
+            f"{where}: a share of {share:g} of {len(y)} samples of {len(out)} classes, of which each keeps one, is none"
+        )
     return np.setdiff1d(np.arange(len(y)), held, assume_unique=True), held
 
 

@@ -51,14 +51,14 @@ class Cifar10(Source):
     def _batches(self) -> list[Path]:
         """The six files, that of the test last."""
         root = folder(self.path, USAGE)
-        for parent in (root, root / "cifar-10-batches-py", root / "cifar-10-batches-bin"):
-            for end in ("", ".bin"):
-                files = [parent / f"{name}{end}" for name in BATCHES]
-                missing = [file for file in files if not file.is_file()]
-                if not missing:
-                    return files
-                if len(missing) < len(files):
-                    raise ValueError(f"{missing[0]} is missing: {len(missing)} of {len(files)} batches are not there")
+        parents = (root, root / "cifar-10-batches-py", root / "cifar-10-batches-bin")
+        sets = [[parent / f"{name}{end}" for name in BATCHES] for parent in parents for end in ("", ".bin")]
+        files = min(sets, key=lambda files: sum(not file.is_file() for file in files))
+        missing = [file for file in files if not file.is_file()]
+        if not missing:
+            return files
+        if len(missing) < len(files):
+            raise ValueError(f"{missing[0]} is missing: {len(missing)} of {len(files)} batches are not there")
         raise ValueError(f"{root} has no batches of CIFAR-10; {USAGE}")
 
 

@@ -15,6 +15,7 @@ from nas.ops import Shape
 from nas.plugins import nearest
 
 MOST_CATEGORIES = 100
+NUMERIC = 0.8  # a column with words and with numbers in more of its rows than this is one of numbers
 USAGE = "--data csv:FILE,target=COLUMN takes a table with a line of column names"
 
 
@@ -78,10 +79,23 @@ class Csv(Source):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the line of names
-                frame = pd.read_csv(path, sep=self.sep, index_col=False, low_memory=False, encoding="utf-8-sig")
+                head = pd.read_csv(path, sep=self.sep, header=None, nrows=1, dtype=str, encoding="utf-8-sig")
+                frame = pd.read_csv(
+                    path,
+                    sep=self.sep,
+                    index_col=False,
+                    low_memory=False,
+                    encoding="utf-8-sig",
+                    keep_default_na=False,
+                    na_values=[""],
+                )
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self.path} is not UTF-8: {one_line(error)}; save it as UTF-8") from None
         except (*DAMAGE, pd.errors.ParserWarning) as error:
             raise ValueError(f"{self.path} cannot be read as a table: {one_line(error)}") from None
-        frame.columns = [str(name).strip() for name in frame.columns]
+        names = [str(name).strip() for name in head.iloc[0]]
+        if len(names) == len(frame.columns):  # as written, where pandas would tell two of one name apart
+            frame.columns = names
         if not frame.columns.is_unique:
             raise ValueError(f"{self.path} has two columns {frame.columns[frame.columns.duplicated()][0]!r}")
         if not self.target:
@@ -119,6 +133,7 @@ class Csv(Source):
             return values[:, None]
         words = np.array([str(word).strip() for word in known])
         categories = np.unique(words)
+        self._check_words(name, words, np.flatnonzero(column.notna()))
         if len(categories) == len(known) > 2:
             raise self._refused(name, f"has {len(known):,} different words in {len(known):,} rows: an id")
         if len(categories) > MOST_CATEGORIES:
@@ -128,8 +143,25 @@ class Csv(Source):
         features[column.notna().to_numpy()] = words[:, None] == categories
         return features
 
+    def _check_words(self, name: str, words: Array, rows: Array) -> None:
+        """Raise `ValueError` where most of the words are numbers; `rows` are theirs."""
+        for numbers, meant in ((words, ""), (np.char.replace(words, ",", "."), " with a decimal comma")):
+            odd = [i for i, word in enumerate(numbers) if not _is_number(word)]
+            if len(odd) <= (1 - NUMERIC) * len(words):
+                why = f"has numbers{meant} in {len(words) - len(odd):,} of {len(words):,} rows"
+                why += f", and {str(words[odd[0]])!r} in row {rows[odd[0]] + 1}; leave such fields empty" if odd else ""
+                raise self._refused(name, why + ("; write them with a point" if meant else ""))
+
     def _refused(self, name: str, why: str) -> ValueError:
         return ValueError(f"{self.path}: column {name!r} {why}; leave it out by drop={name}")
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _medians(x: Array) -> Array:

@@ -59,7 +59,7 @@ class ImageFolder(Source):
         side = min(self._shape[1:])
         step = max(1, round(side / 16))
         flip = {} if any(map(_mirrored_is_another, self._found[0])) else {"flip": True}
-        return {**flip, "shift": 2 * step, "cutout": max(1, side // 4)}
+        return {**flip, "shift": min(2 * step, side - 1), "cutout": max(1, side // 4)}
 
     def load(self, seed: int) -> Dataset:
         classes, splits = self._found

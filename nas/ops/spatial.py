@@ -11,13 +11,22 @@ from nas.ops.op import Call, Op, Shape
 class Conv(Op):
     """`out` channels from windows of `kernel` x `kernel`, padded so that stride 1 keeps height and width."""
 
-    def shape(self, x: Shape, *, out: int, kernel: int, stride: int = 1, **attrs: Any) -> Shape:
-        if len(x) != 3:
-            raise ValueError(f"a convolution needs an input (channels, height, width), got shape {x}")
+    def shape(
+        self,
+        x: Shape,
+        *,
+        out: int,
+        kernel: int,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> Shape:
+        _check_image("a convolution", x)
         if kernel % 2 == 0:
             raise ValueError(f"the kernel of a convolution must be odd, got {kernel}")
-        if x[0] % attrs.get("groups", 1) or out % attrs.get("groups", 1):
-            raise ValueError(f"groups must divide channels in ({x[0]}) and out ({out}), got {attrs['groups']}")
+        if x[0] % groups or out % groups:
+            raise ValueError(f"groups must divide channels in ({x[0]}) and out ({out}), got {groups}")
         return (out, -(-x[1] // stride), -(-x[2] // stride))
 
     def params(self, x: Shape, *, out: int, kernel: int, groups: int = 1, bias: bool = True, **attrs: Any) -> int:
@@ -46,8 +55,10 @@ class Conv(Op):
 class Depthwise(Conv):
     """A convolution of each channel by itself."""
 
-    def shape(self, x: Shape, **attrs: Any) -> Shape:
-        return super().shape(x, out=x[0], **attrs)
+    def shape(  # type: ignore[override]  # `out` is settled by the input
+        self, x: Shape, *, kernel: int, stride: int = 1, dilation: int = 1, bias: bool = True
+    ) -> Shape:
+        return super().shape(x, out=x[0], kernel=kernel, stride=stride, dilation=dilation, bias=bias)
 
     def params(self, x: Shape, **attrs: Any) -> int:
         return super().params(x, out=x[0], groups=x[0], **attrs)
@@ -63,6 +74,7 @@ class Pool(Op):
     """One number of each window of `kernel` x `kernel`, channel by channel."""
 
     def shape(self, x: Shape, *, kernel: int, stride: int, padding: int = 0) -> Shape:
+        _check_image("a pool", x)
         height, width = ((size + 2 * padding - kernel) // stride + 1 for size in x[1:])
         if min(height, width) < 1:
             raise ValueError(f"a window of {kernel}x{kernel} does not fit an input of shape {x}")
@@ -88,7 +100,13 @@ class GlobalPool(Op):
     """The mean of every channel: (channels, 1, 1)."""
 
     def shape(self, x: Shape) -> Shape:
+        _check_image("a pool", x)
         return (x[0], 1, 1)
 
     def layer(self, x: Shape) -> Call:
         return Call("AdaptiveAvgPool2d", (1,))
+
+
+def _check_image(layer: str, x: Shape) -> None:
+    if len(x) != 3:
+        raise ValueError(f"{layer} needs an input (channels, height, width), got shape {x}")

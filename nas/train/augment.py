@@ -1,7 +1,8 @@
 """Augmentation of a training batch on its device, each sample by a draw of its own.
 
 Images are (batch, channels, height, width), windows (batch, frames, features). Chance is torch's global generator,
-which a training seeds and puts back. Samples are normalised, so the zeros that are put in are the mean.
+which a training seeds and puts back. The zeros that are put in are the mean of samples whose normalisation gives them
+a mean of 0, as minmax and none do not.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nas.dataset import Dataset, Part
-from nas.normalise import normalised
+from nas.normalise import Affine, normalised
 from nas.ops import Shape
 
 
@@ -30,12 +30,13 @@ class Resident:
         return len(self.y)
 
     @classmethod
-    def of(cls, part: Part, dataset: Dataset, device: torch.device) -> Resident:
-        x, y = normalised(part, dataset), torch.from_numpy(part.y).to(device)
+    def of(cls, part: Part, dataset: Dataset, device: torch.device, fitted: Affine | None = None) -> Resident:
+        """A part of `dataset`, of which `fitted` is the `affine`, should it be known."""
+        x, y = normalised(part, dataset, fitted), torch.from_numpy(part.y).to(device)
         if not dataset.contexts:
             return cls(torch.from_numpy(x).to(device), y)
         pad = max(dataset.contexts)
-        utterance = np.searchsorted(part.starts, np.arange(len(part)), side="right") - 1  # 0, 0, 0, 1, 1, ...
+        utterance = np.repeat(np.arange(len(part.starts)), part.lengths)  # 0, 0, 0, 1, 1, ...
         at = np.arange(len(part)) + pad * (utterance + 1)
         padded = torch.zeros((len(part) + pad * (int(utterance[-1]) + 2), *x.shape[1:]), device=device)
         rows = torch.from_numpy(at).to(device)

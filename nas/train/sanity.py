@@ -22,7 +22,7 @@ def check_training(data: Resident, shape: Shape, classes: int) -> list[str]:
     net = Sketch(shape)
     width = min(128, max(8, WEIGHTS // prod(shape)))
     hidden = net("relu", net("linear", net("flatten", net.input), out=width))
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[data.y.device] if data.y.device.type == "cuda" else []):
         torch.manual_seed(0)
         network = Network(net.done(net("linear", hidden, out=classes)))
         rows = torch.randperm(len(data))[:BATCH].to(data.y.device)

@@ -39,9 +39,7 @@ class Schedule:
         if self.taken < self.warm:
             return self.peak * (self.taken + 1) / (self.warm + 1)  # LinearLR
         after = self.taken - self.warm
-        if self.recipe.schedule == "onecycle":
-            return self.peak * _onecycle(after, self.steps, self.recipe.warmup or RISE)
-        return self.peak * SHAPES[self.recipe.schedule](after, self.steps)
+        return self.peak * SHAPES[self.recipe.schedule](after, self.steps, self.recipe.warmup or RISE)
 
     def step(self) -> None:
         """A step was taken."""
@@ -65,7 +63,7 @@ def _cosine(start: float, end: float, way: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * way)) / 2
 
 
-def _restarts(step: int, steps: int) -> float:
+def _restarts(step: int, steps: int, _: float) -> float:
     """SGDR (arXiv 1608.03983), equation 5: a cosine to zero in each cycle."""
     start, end = next(cycle for cycle in RESTARTS if 7 * step < cycle[1] * steps)
     return _cosine(1, 0, (7 * step - start * steps) / ((end - start) * steps))
@@ -79,13 +77,13 @@ def _onecycle(step: int, steps: int, rise: float) -> float:
     return _cosine(1, FINAL, (step - top) / max(1, last - top))
 
 
-SHAPES: dict[str, Callable[[int, int], float]] = {  # step, counted from 0, and their number -> share of the highest
-    "constant": lambda step, steps: 1.0,
-    "step": lambda step, steps: DROP ** (3 * step // steps),
-    "multistep": lambda step, steps: DROP ** ((2 * step >= steps) + (4 * step >= 3 * steps)),
-    "exponential": lambda step, steps: LAST ** (step / steps),
-    "cosine": lambda step, steps: _cosine(1, 0, step / steps),
+SHAPES: dict[str, Callable[[int, int, float], float]] = {  # step from 0, steps, rise -> share of the highest rate
+    "constant": lambda step, steps, _: 1.0,
+    "step": lambda step, steps, _: DROP ** (3 * step // steps),
+    "multistep": lambda step, steps, _: DROP ** ((2 * step >= steps) + (4 * step >= 3 * steps)),
+    "exponential": lambda step, steps, _: LAST ** (step / steps),
+    "cosine": lambda step, steps, _: _cosine(1, 0, step / steps),
     "sgdr": _restarts,
-    "onecycle": lambda step, steps: _onecycle(step, steps, RISE),
-    "plateau": lambda step, steps: 1.0,  # what lowers it is `Schedule.epoch`
+    "onecycle": _onecycle,
+    "plateau": lambda step, steps, _: 1.0,  # what lowers it is `Schedule.epoch`
 }

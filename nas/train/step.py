@@ -67,8 +67,8 @@ class Descent:
         """A `step`, and the norm of what it added to the weights over the norm of the weights before."""
         before = [p.detach().clone() for p in self.parameters]
         taken = self.step(forward)
-        change = _norm([p.detach() - old for p, old in zip(self.parameters, before, strict=True)])
-        return taken, change / _norm(before).clamp(min=1e-12)
+        change = get_total_norm([p.detach() - old for p, old in zip(self.parameters, before, strict=True)])
+        return taken, change / get_total_norm(before).clamp(min=1e-12)
 
 
 class Sharpness(Descent):
@@ -83,7 +83,7 @@ class Sharpness(Descent):
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         weights = [p.detach().clone() for p in self.parameters]
         with torch.no_grad():
-            stretch = RADIUS / (_norm(gradients) + 1e-12)  # a scaler's factor cancels
+            stretch = RADIUS / (get_total_norm(gradients) + 1e-12)  # a scaler's factor cancels
             for p in self.parameters:
                 if p.grad is not None:
                     step = p.grad * stretch  # (2): e(w) = rho * g / |g|
@@ -111,9 +111,9 @@ class AdamThenSGD(Descent):
     """Adam for the first half of the steps, then SGD with momentum (SWATS, arXiv 1712.07628).
 
     The paper waits until its estimate of SGD's learning rate stands still, which short trainings may not live to see:
-    here the switch is fixed, half way. The estimate is the paper's, over the last steps of Adam together and all
-    weights together: of steps p and gradients g, |p|^2 / |p.g| (section 3), times 1 - momentum for what momentum
-    adds up to. The schedule goes on from there.
+    here the switch is fixed, half way. The estimate is the paper's, |p|^2 / |p.g| of steps p and gradients g
+    (section 3), both summed over the tensors and the last steps of Adam, times 1 - momentum for what momentum adds up
+    to. The schedule goes on from there.
     """
 
     def __init__(self, network: nn.Module, recipe: Recipe, steps: int, scaler: GradScaler | None = None) -> None:
@@ -131,7 +131,7 @@ class AdamThenSGD(Descent):
             if p.grad is not None:
                 step = p.detach() - old
                 self.along += step.square().sum()
-                self.down += (step * p.grad).sum().abs()
+                self.down += (step * p.grad).nan_to_num(0.0, 0.0, 0.0).sum().abs()  # a step left out overflowed
         if left == 1:
             self._hand_over()
         return None
@@ -141,11 +141,6 @@ class AdamThenSGD(Descent):
         self.optimizer = make_optimizer(self.network, self.recipe, "sgd")
         if math.isfinite(rate) and self.schedule.lr > 0:
             self.schedule.peak *= rate / self.schedule.lr
-
-
-def _norm(tensors: list[Tensor]) -> Tensor:
-    """The Euclidean norm of all numbers together, ()."""
-    return get_total_norm(tensors)
 
 
 def make_descent(network: nn.Module, recipe: Recipe, steps: int, scaler: GradScaler | None = None) -> Descent:
