@@ -88,14 +88,10 @@ class Architecture:
     def digest(self) -> str:
         """A hexadecimal name of what is computed: blind to the numbering and to what does not lead to the output."""
         number = {old: new for new, old in enumerate(self.computed)}
-        computed = (self.nodes[i] for i in self.computed)
-        return digest(
-            self.input_shape,
-            [
-                ((n.op, tuple(sorted(map(_plain, n.attrs)))), tuple(number[i] for i in n.inputs), _commutes(n))
-                for n in computed
-            ],
-        )
+        nodes = [self.nodes[i] for i in self.computed]
+        layers = [(node.op, tuple(sorted(map(_plain, node.attrs)))) for node in nodes]
+        inputs = [tuple(number[i] for i in node.inputs) for node in nodes]
+        return digest(self.input_shape, list(zip(layers, inputs, map(_commutes, nodes), strict=True)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Architecture) and self.digest == other.digest

@@ -79,7 +79,7 @@ class Training:
         import torch
 
         self._device = torch.device(device)
-        self._resident: dict[int, tuple[Any, Any]] = {}
+        self._resident: dict[int, Any] = {}
 
     def __call__(self, job: Job) -> Outcome:
         from nas.train.loop import train
@@ -133,14 +133,13 @@ class Training:
         from nas.normalise import affine
         from nas.train.resident import Resident
 
-        if id(cut) in self._resident:
-            return self._resident[id(cut)]
         dataset = cut.dataset()
-        fitted = affine(dataset)
-        parts = [Resident.of(part, dataset, self._device, fitted) for part in (dataset.train, dataset.validation)]
-        if cut.train is None:
-            self._resident[id(cut)] = parts[0], parts[1]
-        return parts[0], parts[1]
+        train, validation = dataset.train, dataset.validation
+        kept = self._resident if cut.train is None else {}
+        if missing := [part for part in (train, validation) if id(part) not in kept]:
+            fitted = affine(dataset)
+            kept |= {id(part): Resident.of(part, dataset, self._device, fitted) for part in missing}
+        return kept[id(train)], kept[id(validation)]
 
     def test(self, candidate: Candidate, weights: Path) -> float | None:
         """Accuracy on the test part of the network with these weights; None where they are missing or damaged."""

@@ -191,12 +191,12 @@ class _Run:
             chosen = affordable(trials, left, self.devices, options.epochs, searched / whole)
             done = {t.candidate.key[:2]: round(t.candidate.fidelity * options.epochs) for t in log.trials if t.values}
             chosen = [(trial, done.get(trial.candidate.key[:2], epochs)) for trial, epochs in chosen]
+            if chosen and options.workers != 0 and (each := threads(self.devices, len(chosen))) > 1:
+                self._executor.shutdown()
+                self._executor = self._workers(self.devices[: len(chosen)], each)
         if self.verbosity >= 0 and chosen:
             longest = max(epochs for _, epochs in chosen)
             self.console.print(f"final training: the best {len(chosen)}, up to {longest} epochs", highlight=False)
-        if chosen and options.workers != 0 and (each := threads(self.devices, len(chosen))) > 1:
-            self._executor.shutdown()
-            self._executor = self._workers(self.devices[: len(chosen)], each)
         errors = self.directory.path / "errors.log"
         final = FinalTraining(log, self._executor, options.seed, self.directory.weights_of("final"), errors)
         with self.console.status("final training") if self.verbosity >= 0 else nullcontext():

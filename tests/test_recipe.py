@@ -69,7 +69,7 @@ def test_weight_decay_and_augmentation_are_not_searched_but_suit_the_optimizer_a
     assert all(len(asked(0)[1][name]) == 1 for name in (*AUGMENTATIONS, "weight_decay"))
     recipe, _ = asked(-1, {"shift": 2, "flip": True})
     assert (recipe.shift, recipe.flip, recipe.mixup, recipe.weight_decay) == (2, True, 0.0, 1e-2)
-    assert asked(0, optimizer="nesterov")[0].weight_decay == 5e-4
+    assert asked(0, optimizer="nesterov")[0].weight_decay == 2e-3
 
 
 def test_a_recipe_of_an_older_log_is_completed_with_the_defaults() -> None:

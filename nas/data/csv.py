@@ -145,23 +145,18 @@ class Csv(Source):
 
     def _check_words(self, name: str, words: Array, rows: Array) -> None:
         """Raise `ValueError` where most of the words are numbers; `rows` are theirs."""
+        import pandas as pd
+
         for numbers, meant in ((words, ""), (np.char.replace(words, ",", "."), " with a decimal comma")):
-            odd = [i for i, word in enumerate(numbers) if not _is_number(word)]
+            odd = np.flatnonzero(np.isnan(pd.to_numeric(numbers, errors="coerce")))
             if len(odd) <= (1 - NUMERIC) * len(words):
                 why = f"has numbers{meant} in {len(words) - len(odd):,} of {len(words):,} rows"
-                why += f", and {str(words[odd[0]])!r} in row {rows[odd[0]] + 1}; leave such fields empty" if odd else ""
+                for i in odd[:1]:
+                    why += f", and {str(words[i])!r} in row {rows[i] + 1}; leave such fields empty"
                 raise self._refused(name, why + ("; write them with a point" if meant else ""))
 
     def _refused(self, name: str, why: str) -> ValueError:
         return ValueError(f"{self.path}: column {name!r} {why}; leave it out by drop={name}")
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _medians(x: Array) -> Array:
