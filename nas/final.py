@@ -20,7 +20,8 @@ from nas.trial import Trial, best_first, finite
 FINALISTS = 2  # networks that are trained again, where no time limit says otherwise
 MOST = 8  # where there is time for more
 LONGER = 4  # times the epochs of the search
-LONGEST = 12  # times, under a time limit, for a network that has not learned its training data by heart
+LONGEST = 24  # times, under a time limit, for a network that has not learned its training data by heart ...
+ENOUGH = 2_000_000  # ... but no more than `LONGER` where it has then seen so many samples
 THREADS = 4  # at most, of one network on a CPU, where there is no time for as many networks as workers
 SCALING = 0.85  # of a second thread and each one more: what it adds to the speed of one
 BY_HEART = 0.5  # of the mistakes on validation data, the share that is no mistake on training data
@@ -35,18 +36,19 @@ def finalists(trials: Sequence[Trial], number: int = FINALISTS) -> list[Trial]:
 
 
 def affordable(
-    trials: Sequence[Trial], seconds: float, devices: Sequence[str], epochs: int, share: float
+    trials: Sequence[Trial], seconds: float, devices: Sequence[str], epochs: int, samples: int, share: float = 1.0
 ) -> list[tuple[Trial, int]]:
     """Which of the best trials to train again, and for how many epochs, in `seconds` on these devices.
 
     A network that has learned its training data by heart gains little from more epochs, so more networks are tried
-    instead. `epochs`: those of the search at most; `share`: of the training part, what was searched on.
+    instead; so does one that has seen its `samples` often. `epochs`: those of the search at most; `share`: of the
+    samples, those that were searched on.
     """
     chosen: list[tuple[Trial, int]] = []
     fewest = -(-len(devices) // threads(devices, 1))
     for number in range(min(fewest, MOST), MOST + 1):
         best = finalists(trials, number)
-        each = [_wanted(trial, epochs) for trial in best]
+        each = [_wanted(trial, epochs, samples) for trial in best]
         longest = max((e * _epoch(t, share) for e, t in zip(each, best, strict=True)), default=1.0)
         faster = 1 + SCALING * (threads(devices, number) - 1)
         fit = seconds * faster / (longest * -(-number // len(devices)))  # one after another on each worker
@@ -62,10 +64,11 @@ def threads(devices: Sequence[str], networks: int) -> int:
     return max(1, min(THREADS, len(devices) // networks, cores() // networks)) if devices[0] == "cpu" else 1
 
 
-def _wanted(trial: Trial, epochs: int) -> int:
+def _wanted(trial: Trial, epochs: int, samples: int) -> int:
+    longest = max(LONGER, min(LONGEST, ENOUGH // (epochs * samples)))
     last = trial.curve[-1] if trial.curve else {}
     train, validation = last.get("train_accuracy", 0.0), last.get("val_accuracy", 0.0)
-    return epochs * (LONGER if train - validation > BY_HEART * (1 - validation) else LONGEST)
+    return epochs * (LONGER if train - validation > BY_HEART * (1 - validation) else longest)
 
 
 def _epoch(trial: Trial, share: float) -> float:

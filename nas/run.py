@@ -188,7 +188,7 @@ class _Run:
         if options.time is not None and options.final_epochs is None:
             left = max(options.time * (1 - options.search_share) / 2, options.time - spent)
             searched, whole = self.evaluator.searched[0].samples, self.evaluator.whole.samples
-            chosen = affordable(trials, left, self.devices, options.epochs, searched / whole)
+            chosen = affordable(trials, left, self.devices, options.epochs, whole, searched / whole)
             done = {t.candidate.key[:2]: round(t.candidate.fidelity * options.epochs) for t in log.trials if t.values}
             chosen = [(trial, done.get(trial.candidate.key[:2], epochs)) for trial, epochs in chosen]
             if chosen and options.workers != 0 and (each := threads(self.devices, len(chosen))) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -15,6 +16,7 @@ from nas.recipe import Recipe
 from nas.space import SearchSpace
 from search_spaces.mlp import MLP
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would ours
 torch.set_num_threads(1)  # small tensors on a busy machine: threads that wait for each other are ten times slower
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("repeatable")

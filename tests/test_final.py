@@ -88,8 +88,8 @@ def learned(number: int, by_heart: bool) -> Trial:
     [
         (False, 1.0, [8]),  # no time: the epochs of the search, the best network on all cores
         (False, 20.0, [74]),
-        (False, 48.0, [12 * 8] * 2),  # one network a worker
-        (False, 1e6, [12 * 8] * 8),
+        (False, 96.0, [24 * 8] * 2),  # one network a worker
+        (False, 1e6, [24 * 8] * 8),
         (True, 16.0, [4 * 8] * 2),  # more epochs would not help, more networks may
         (True, 35.0, [4 * 8] * 4),
         (True, 1e6, [4 * 8] * 8),
@@ -100,19 +100,25 @@ def test_the_time_left_is_cut_into_networks_and_epochs(
 ) -> None:
     monkeypatch.setattr("nas.final.cores", lambda: 2)
     trials = [learned(number, by_heart) for number in range(8)]
-    found = affordable(trials, seconds, ["cpu"] * 2, epochs=8, share=1.0)
+    found = affordable(trials, seconds, ["cpu"] * 2, epochs=8, samples=1000)
     assert [epochs for _, epochs in found] == expected
     assert [t.number for t, _ in found] == list(range(len(expected)))
 
 
 def test_epochs_on_all_the_data_take_longer_than_those_on_a_sample() -> None:
     trials = [learned(number, by_heart=False) for number in range(2)]
-    assert [e for _, e in affordable(trials, 24.0, ["cuda:0"] * 2, epochs=8, share=0.5)] == [24, 24]
+    assert [e for _, e in affordable(trials, 24.0, ["cuda:0"] * 2, epochs=8, samples=9, share=0.5)] == [24, 24]
+
+
+@pytest.mark.parametrize(("samples", "longer"), [(10_000, 24), (20_000, 12), (100_000, 4), (10**7, 4)])
+def test_samples_that_have_been_seen_often_are_not_worth_more_epochs(samples: int, longer: int) -> None:
+    found = affordable([learned(0, by_heart=False)], 1e6, ["cuda:0"], epochs=8, samples=samples)
+    assert [epochs for _, epochs in found] == [8 * longer]
 
 
 def test_fewer_networks_than_workers_are_no_hindrance() -> None:
-    assert [e for _, e in affordable([learned(0, by_heart=True)], 1e6, ["cpu"] * 4, epochs=8, share=1.0)] == [32]
-    assert affordable([Trial(0, candidate(), 0, error="failed")], 10.0, ["cpu"] * 2, epochs=8, share=1.0) == []
+    assert [e for _, e in affordable([learned(0, by_heart=True)], 1e6, ["cpu"] * 4, 8, 9)] == [32]
+    assert affordable([Trial(0, candidate(), 0, error="failed")], 10.0, ["cpu"] * 2, 8, 9) == []
 
 
 def test_idle_cores_are_shared_among_the_networks_trained_and_gpus_are_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ class Suite:
     seconds: float = 0.005  # most that a draw takes
 
 
-CONVOLUTIONAL = Suite((None, Budget(50_000), Budget(300_000, 0.9), Budget(1_000_000)), IMAGES, 3, 0.1)
+CONVOLUTIONAL = Suite((None, Budget(50_000), Budget(300_000, 0.9), Budget(1_000_000)), IMAGES, 3, 0.3)
 SUITES = {
     "cnn": CONVOLUTIONAL,
     "cell": CONVOLUTIONAL,
