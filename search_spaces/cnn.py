@@ -5,6 +5,7 @@ By default the widths are solved, so that a network uses its budget as far as `m
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -201,8 +202,10 @@ class CNN(Formed[Form]):
         name = f"channels{len(form.stages)}"
         if not form.channels or name in taken:
             return form
-        wider = (replace(form, channels=(*form.channels[:-1], int(w))) for w in self.offered(name, self.widths))
-        return max((f for f in wider if self._within(f, 0)), key=lambda f: f.channels[-1], default=form)
+        widths = sorted(int(width) for width in self.offered(name, self.widths))
+        wider = [replace(form, channels=(*form.channels[:-1], width)) for width in widths]
+        fit = bisect_left(wider, True, key=lambda form: not self._within(form, 0))  # a wider one costs more
+        return wider[fit - 1] if fit else form
 
     def fits(self, form: Form, taken: Mapping[str, Scalar]) -> bool:
         if form.channels or form.width or self.budget is None:
