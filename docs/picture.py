@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from nas.options import Options
 from nas.run import run
@@ -17,8 +18,10 @@ def main() -> None:
     console = Console(record=True, width=116, force_terminal=True)
     console.print("$ python -m nas.search --space mlp --budget 20M", highlight=False)
     print_result(result, options, console, quiet=False)
+    wrapped = Console(record=True, width=116, force_terminal=True)  # long lines as a terminal shows them, not cut off
+    wrapped.print(Text.from_ansi(console.export_text(styles=True)))
     picture = Path(__file__).with_name("search.svg")
-    picture.write_text(console.export_svg(title="nas"), encoding="utf-8")
+    picture.write_text(wrapped.export_svg(title="nas"), encoding="utf-8")
 
 
 if __name__ == "__main__":
