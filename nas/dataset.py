@@ -113,9 +113,7 @@ class Arrays(Source):
         super().__init__(name)
         try:
             self.x, self.y = np.asarray(x), np.asarray(y)
-            words = self.y.dtype == object and all(isinstance(label, str) for label in self.y.flat)
-            if words or self.y.dtype.kind == "S":
-                self.y = self.y.astype(str)
+            self.y = as_words(self.y)
         except (ValueError, TypeError, RuntimeError) as error:  # rows of different lengths, a tensor to .detach()
             raise ValueError(f"{name}: samples and labels must be arrays: {error}") from None
         check_part(self.x, self.y, name)
@@ -129,6 +127,16 @@ class Arrays(Source):
         rows = three_ways(y, seed, self.path)
         train, validation, test = (Part(x[r], y[r]) for r in rows)
         return Dataset(self.path, train, validation, test, tuple(map(str, classes)))
+
+
+def as_words(y: Array) -> Array:
+    """Labels that are Python strings or bytes as words, others as they are. Raises `ValueError`."""
+    if y.dtype.kind != "S" and not (y.dtype == object and all(isinstance(label, str) for label in y.flat)):
+        return y
+    try:
+        return y.astype(str)
+    except UnicodeDecodeError:
+        raise ValueError("labels must be words, got bytes that are not ASCII") from None
 
 
 def generator(seed: int) -> np.random.Generator:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain, count, groupby
 
@@ -178,15 +178,13 @@ class _Cut:
         else:
             self.block += 1
             name = f"block{self.block}"
-        name = _free(name, self.taken | self.scoped)
-        self.taken.add(name)
-        return name
+        return _free(name, self.taken, self.scoped)
 
 
-def _free(name: str, taken: set[str]) -> str:
-    """`name`, with a number where it is taken."""
+def _free(name: str, taken: set[str], others: Collection[str] = ()) -> str:
+    """`name`, with a number where it is taken or one of the `others`; taken from now on."""
     if not name:
         return name
-    free = next(n for n in chain((name,), (f"{name}{i}" for i in count(2))) if n not in taken)
+    free = next(n for n in chain((name,), (f"{name}{i}" for i in count(2))) if n not in taken and n not in others)
     taken.add(free)
     return free

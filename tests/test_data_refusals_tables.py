@@ -13,6 +13,7 @@ from layouts import assert_shows, npy, read, refusal, refusals_of_damage, sample
 from nas import plugins
 from nas.data.csv import Csv
 from nas.data.npy import Npy
+from nas.data.npz import Npz
 from nas.dataset import Dataset
 
 RNG = np.random.default_rng(0)
@@ -245,3 +246,20 @@ def test_a_table_in_another_encoding_is_told_how_to_be_saved(tmp_path: Path) -> 
     file = tmp_path / "t.csv"
     file.write_bytes("größe,t\n1.5,a\n2.5,b\n".encode("latin-1"))
     assert_shows(refusal(Csv(str(file), target="t")), "is not UTF-8", "save it as UTF-8")
+
+
+def test_columns_without_a_name_are_no_two_of_one_name(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("\n".join([",a,,t", *(f"{i % 7}.5,{i % 5}.5,{i % 3}.5,{'pq'[i % 2]}" for i in range(40))]))
+    assert Csv(str(file), target="t").task() == ((3,), 2)
+    assert Csv(str(file), target="t", drop="Unnamed: 0").task() == ((2,), 2)
+
+
+def test_labels_of_bytes_are_those_of_words(tmp_path: Path) -> None:
+    arrays = split_arrays()
+    words = {name: np.array(["no", "yes"])[y % 2] for name, y in arrays.items() if name.startswith("y")}
+    coded = {name: y.astype("S3") if name == "y_train" else y for name, y in words.items()}
+    one, two = tmp_path / "one.npz", tmp_path / "two.npz"
+    np.savez(one, **{**arrays, **words})
+    np.savez(two, **{**arrays, **coded})
+    assert Npz(str(one)).load(0).fingerprint == Npz(str(two)).load(0).fingerprint

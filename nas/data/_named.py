@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 import numpy as np
 
-from nas.dataset import Array, Arrays, Dataset, Part, Source, as_float32, check_part
+from nas.dataset import Array, Arrays, Dataset, Part, Source, as_float32, as_words, check_part
 from nas.ops import Shape
 
 PARTS = ("train", "val", "test")
@@ -36,7 +36,8 @@ class NamedArrays(Source):
         names = self._names()
         if names == ["X", "y"]:
             return Arrays(self.read("X"), self.read("y"), self.path).load(seed)
-        arrays = {name: _decoded(self.read(name)) for name in names}
+        arrays = {name: self.read(name) for name in names}
+        arrays |= {name: as_words(y) for name, y in arrays.items() if name.startswith("y")}
         for part in PARTS:
             check_part(arrays[f"X_{part}"], arrays[f"y_{part}"], f"{self.path} ({part})")
         kinds = {part: str(arrays[f"y_{part}"].dtype) for part in PARTS}
@@ -60,8 +61,3 @@ class NamedArrays(Source):
                 return wanted
         has = ", ".join(sorted(found)) or "none"
         raise ValueError(f"{self.path} needs arrays X and y, or {', '.join(split)}; it has {has}")
-
-
-def _decoded(array: Array) -> Array:
-    """Words that are bytes as words."""
-    return array.astype(str) if array.dtype.kind == "S" else array

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -76,28 +76,19 @@ class Csv(Source):
             raise ValueError(f"there is no file {self.path!r}; {USAGE}")
         import pandas as pd  # 0.5 s, for this source alone
 
+        read = partial(pd.read_csv, sep=self.sep, encoding="utf-8-sig", keep_default_na=False, na_values=[""])
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the line of names
-                head = pd.read_csv(path, sep=self.sep, header=None, nrows=1, dtype=str, encoding="utf-8-sig")
-                frame = pd.read_csv(
-                    path,
-                    sep=self.sep,
-                    index_col=False,
-                    low_memory=False,
-                    encoding="utf-8-sig",
-                    keep_default_na=False,
-                    na_values=[""],
-                )
+                frame = read(path, index_col=False, low_memory=False)
+                names = read(path, header=None, nrows=1, dtype=str).iloc[0].dropna().str.strip()
         except UnicodeDecodeError as error:
             raise ValueError(f"{self.path} is not UTF-8: {one_line(error)}; save it as UTF-8") from None
         except (*DAMAGE, pd.errors.ParserWarning) as error:
             raise ValueError(f"{self.path} cannot be read as a table: {one_line(error)}") from None
-        names = [str(name).strip() for name in head.iloc[0]]
-        if len(names) == len(frame.columns):  # as written, where pandas would tell two of one name apart
-            frame.columns = names
-        if not frame.columns.is_unique:
-            raise ValueError(f"{self.path} has two columns {frame.columns[frame.columns.duplicated()][0]!r}")
+        frame.columns = [str(name).strip() for name in frame.columns]
+        if not names.is_unique:  # pandas tells two of one name apart
+            raise ValueError(f"{self.path} has two columns {names[names.duplicated()].iloc[0]!r}")
         if not self.target:
             raise ValueError(f"{self.path}: which column is the class? {USAGE}; columns: {', '.join(frame.columns)}")
         for name in (self.target, *self.dropped):

@@ -35,20 +35,9 @@ class Conv(Op):
     def flops(self, x: Shape, *, out: int, kernel: int, stride: int = 1, groups: int = 1, **attrs: Any) -> int:
         return 2 * (x[0] // groups) * kernel**2 * prod(self.shape(x, out=out, kernel=kernel, stride=stride))
 
-    def layer(
-        self,
-        x: Shape,
-        *,
-        out: int,
-        kernel: int,
-        stride: int = 1,
-        dilation: int = 1,
-        groups: int = 1,
-        bias: bool = True,
-    ) -> Call:
-        padding = dilation * (kernel - 1) // 2
-        given = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "bias": bias}
+    def layer(self, x: Shape, *, out: int, kernel: int, **attrs: Any) -> Call:
         usual = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True}
+        given = {**usual, **attrs, "padding": attrs.get("dilation", 1) * (kernel - 1) // 2}
         return Call("Conv2d", (x[0], out, kernel), tuple((k, v) for k, v in given.items() if v != usual[k]))
 
 
