@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nas.monitor import Monitor
+from nas.events import Monitor
 from nas.options import Options
 from nas.run import Result, run
 from nas.space import SearchSpace
@@ -20,7 +20,7 @@ def search(
     data: Any = "digits",
     strategy: str | type[Strategy] = "evolution",
     *,
-    monitors: Sequence[Monitor] = (),
+    monitors: Sequence[Monitor | str] = (),
     verbose: bool = False,
     **options: Any,
 ) -> Result:
@@ -28,9 +28,12 @@ def search(
 
     `space`, `data` and `strategy` are written as on the command line, or are classes of your own; `data` may be arrays
     `(X, y)`, X of shape (n, features...) and y (n,). The other options are those of the command line: trials, time,
-    epochs, patience, fill, seed, workers (0: in this process), device, baseline, out.
+    epochs, patience, fill, seed, workers (0: in this process), device, baseline, out. `monitors` are names, such as
+    `"tensorboard"` or `"nni:8080"`, or monitors of your own.
 
     Raises `ValueError`, in one sentence and before anything is trained, for a mistake in any of them.
     """
-    raw = {"space": space, "budget": budget, "data": data, "strategy": strategy, **options}
-    return run(Options.of(raw), Console(stderr=True), 0 if verbose else -1, monitors)
+    named = [monitor for monitor in monitors if isinstance(monitor, str)]
+    own = [monitor for monitor in monitors if not isinstance(monitor, str)]
+    raw = {"space": space, "budget": budget, "data": data, "strategy": strategy, "monitors": named, **options}
+    return run(Options.of(raw), Console(stderr=True), 0 if verbose else -1, own)

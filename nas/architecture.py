@@ -93,6 +93,12 @@ class Architecture:
         inputs = [tuple(number[i] for i in node.inputs) for node in nodes]
         return digest(self.input_shape, list(zip(layers, inputs, map(_commutes, nodes), strict=True)))
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Of the hidden layers on the longest way from input to output, which leaves projections out."""
+        trunk = [self.nodes[i] for i in self._trunk() if self.shapes[i][1:] != (1, 1)]  # a gate is beside the trunk
+        return tuple(int(dict(node.attrs)["out"]) for node in trunk if node.op in ("linear", "conv"))[:-1]
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Architecture) and self.digest == other.digest
 
@@ -101,16 +107,14 @@ class Architecture:
 
     def __str__(self) -> str:
         """The network in words: `1024-512, gelu, batchnorm, dropout 0.2, skip`; `3*64` are three layers of 64."""
-        trunk = [self.nodes[i] for i in self._trunk() if self.shapes[i][1:] != (1, 1)]  # a gate is beside the trunk
-        widths = [dict(node.attrs)["out"] for node in trunk if node.op in ("linear", "conv")][:-1]
-        runs = [(width, len(list(run))) for width, run in groupby(widths)]
+        runs = [(width, len(list(run))) for width, run in groupby(self.widths)]
         shown = "-".join(f"{n}*{w}" if n > 2 else "-".join([str(w)] * n) for w, n in runs)
         kinds = Counter(_word(self.nodes[i]) for i in self.computed if self.nodes[i].op not in UNSPOKEN)
         order = sorted(kinds, key=lambda word: (word.split()[0] not in ACTIVATIONS, word))
         return ", ".join([shown or "no hidden layer", *order])
 
     def _trunk(self) -> list[int]:
-        """The longest way from input to output, which leaves projections out."""
+        """The longest way from input to output."""
         longest: list[list[int]] = []
         for position, node in enumerate(self.nodes):
             longest.append([*max((longest[i] for i in node.inputs), key=len, default=[]), position])

@@ -15,6 +15,7 @@ from nas.dryrun import describe
 from nas.options import DEFAULT_TRIALS, Options, read_yaml
 from nas.run import run
 from nas.summary import print_result
+from nas.watching import watching
 
 HELP = {
     "space": "Search space: {spaces}, or package.module:Class; options as NAME:key=value,...",
@@ -44,10 +45,22 @@ HELP = {
 def _options(command: Any) -> Any:
     lists = {"spaces": "search_spaces", "kinds": "nas.data", "strategies": "strategies"}
     known = {word: ", ".join(plugins.names(folder)) for word, folder in lists.items()}
+    for name, kind in sorted(watching().items(), reverse=True):
+        shape: Any = (
+            {"metavar": f"[{kind.VALUE}]", "is_flag": False, "flag_value": ""} if kind.VALUE else {"is_flag": True}
+        )
+        command = click.option(f"--{name}", help=kind.HELP, default=None, **shape)(command)
     for name, text in reversed(HELP.items()):
         metavar = name.upper().replace("-", "_")
         command = click.option(f"--{name}", metavar=metavar, help=text.format(**known))(command)
     return command
+
+
+def _with_monitors(given: dict[str, Any]) -> dict[str, Any]:
+    """The options, those that are monitors gathered under that name."""
+    options = {key: value for key, value in given.items() if value is not None}
+    monitors = {name: options.pop(name) for name in watching() if name in options}
+    return {**options, **({"monitors": monitors} if monitors else {})}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,7 +73,7 @@ def _options(command: Any) -> Any:
 def search(config: str | None, dry_run: bool, verbose: int, quiet: bool, **given: Any) -> int:
     """Search for the best network inside a parameter budget, and export it."""
     from_file = read_yaml(config) if config else {}
-    options = Options.of({**from_file, **{key: value for key, value in given.items() if value is not None}})
+    options = Options.of({**from_file, **_with_monitors(given)})
     console, progress = Console(), Console(stderr=True)
     if dry_run:
         describe(options, console)

@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from typing import Any, Protocol
 
 from nas.dataset import Dataset
+from nas.live import Live, Watch
 from nas.resample import Cut, sampled
 from nas.resample import folds as fold
 from nas.space import Candidate
@@ -17,7 +18,7 @@ from nas.trial import Row
 
 @dataclass(frozen=True)
 class Job:
-    """Evaluate a candidate. The weights go to `weights` if the value is at least `beat`.
+    """Evaluate a candidate. The weights go to `weights` if the value is at least `beat`; rows, as they come, to `live`.
 
     `final`: train on the whole training part, once, to the last epoch; not on a sample or in folds, as the search may.
     """
@@ -28,6 +29,13 @@ class Job:
     weights: Path | None = None
     beat: float = float("-inf")
     final: bool = False
+    live: Path | None = None
+
+    def watch(self) -> Watch:
+        """What is told of the training while it runs."""
+        if self.live is None:
+            return Watch()
+        return Live(self.live, {"number": self.number, **self.candidate.to_json(), "seed": self.seed})
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ class Training:
     def __call__(self, job: Job) -> Outcome:
         from nas.train.loop import train
 
-        start = time.perf_counter()
+        start, watch = time.perf_counter(), job.watch()
         stop = self.stopping
         epochs = max(1, round(stop.epochs * job.candidate.fidelity))
         fits = [
@@ -97,6 +105,7 @@ class Training:
                 min_change=stop.min_change,
                 patience_from=stop.patience_from,
                 seed=job.seed,
+                watch=watch,
             )
             for cut in ([self.whole] if job.final else self.searched)
         ]

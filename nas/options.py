@@ -46,6 +46,7 @@ class Options:
     workers: int | str = "auto"
     device: str = "auto"
     baseline: bool | None = None
+    monitors: Mapping[str, str] = field(default_factory=dict)
     out: Path | None = None
 
     @classmethod
@@ -166,6 +167,15 @@ def _names(key: str, value: Any) -> tuple[str, ...]:
     return tuple(name.strip() for name in names)
 
 
+def _monitors(key: str, value: Any) -> dict[str, str]:
+    """A mapping from names of monitors to their values, '' for none; or a list of `name` and `name:value`."""
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        value = dict(item.partition(":")[::2] for item in value)
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{key} must be names such as [tensorboard, 'nni:8080'], got {value!r}")
+    return {str(name): "" if given in (None, True) else str(given) for name, given in value.items()}
+
+
 def _normalise(key: str, value: Any) -> str:
     if value not in NORMALISATIONS:
         raise ValueError(f"{key} must be one of {', '.join(NORMALISATIONS)}, got {value!r}")
@@ -214,5 +224,6 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "workers": _workers,
     "device": _device,
     "baseline": _switch,
+    "monitors": _monitors,
     "out": _path,
 }

@@ -113,7 +113,9 @@ def _group(folder: str) -> str:
 
 
 def _noun(folder: str) -> str:
-    return {"strategies": "strategy", "search_spaces": "space", "nas.data": "kind of data"}[folder]
+    return {"strategies": "strategy", "search_spaces": "space", "nas.data": "kind of data", "nas.monitors": "monitor"}[
+        folder
+    ]
 
 
 def checked(found: Any, kind: type, name: str) -> type[Any]:

@@ -15,12 +15,13 @@ from rich.console import Console
 from nas.checks import check
 from nas.devices import slots
 from nas.evaluate import Job, Stopping, Training, evaluate
+from nas.events import Broadcast, Monitor
 from nas.executor import JobFailed, Workers
 from nas.executors.inline import Inline
 from nas.executors.local import Local, warm
 from nas.export import export
 from nas.final import LONGER, FinalTraining, affordable, finalists, threads
-from nas.monitor import Monitor
+from nas.live import Sweep
 from nas.monitors.progress import ProgressBar
 from nas.options import Options
 from nas.pace import Pace
@@ -29,6 +30,9 @@ from nas.provenance import config, identity, run_name
 from nas.store import KeepBestWeights, RunDirectory, TrialLog
 from nas.study import Study
 from nas.trial import Trial, best_first
+from nas.watching import open_monitors
+
+SHOWN = 60  # draws of the space that show those who watch what it offers
 
 
 @dataclass(frozen=True)
@@ -70,14 +74,24 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
     stopping = Stopping(options.epochs, options.patience, options.min_change, options.patience_from)
     training = Training(dataset, stopping, sample=options.sample, folds=options.folds, seed=options.seed)
     same = identity(options, dataset)
-    directory = RunDirectory(options.out or Path("runs") / run_name(same), config(options, dataset), same)
+    path, facts = options.out or Path("runs") / run_name(same), config(options, dataset)
+    named, notices = open_monitors(options.monitors, path, facts)
+    watching = Broadcast([*named, *monitors])
+    directory = RunDirectory(path, facts, same)
     if verbosity >= 0:
         for warning in warnings:
             console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        for notice in notices:
+            console.print(notice, highlight=False, markup=False, soft_wrap=True)
+    phase = "failed"
     try:
-        return _Run(options, problem, training, directory, devices, console, verbosity, tuple(monitors)).run()
+        result = _Run(options, problem, training, directory, devices, console, verbosity, watching).run()
+        phase = "interrupted" if result.interrupted else "done"
+        return result
     finally:
+        directory.enter(phase)
         directory.close()
+        watching.closed(path)
 
 
 @dataclass
@@ -89,7 +103,7 @@ class _Run:
     devices: list[str]
     console: Console
     verbosity: int
-    monitors: tuple[Monitor, ...]
+    watching: Broadcast
 
     def run(self) -> Result:
         path, space = self.directory.path, self.problem.space
@@ -97,6 +111,8 @@ class _Run:
         searched, random, final = logs = [TrialLog(path / name, space) for name in names]
         self._executor = self._workers(self.devices)
         result = Result(path, searched.trials, random.trials, [], None, False)
+        if not searched.trials:
+            self.directory.write_forks(space.forks(SHOWN))
         try:
             self._check_training(searched)
             spent = self._arm("search", self.options.strategy, searched, [])
@@ -120,6 +136,10 @@ class _Run:
     @property
     def wants_baseline(self) -> bool:
         return self.options.wants_baseline and self.options.strategy != "random"
+
+    def _enter(self, phase: str) -> None:
+        self.directory.enter(phase, self._executor.slots)
+        self.watching.entered(phase)
 
     def _workers(self, devices: list[str], threads: int = 1) -> Workers:
         if self.options.workers == 0:
@@ -151,7 +171,8 @@ class _Run:
         seconds = None if seconds is None else seconds * self.options.search_share
         if arm == "random":
             trials = len(known)
-        weights_of = self.directory.weights_of(arm)
+        self._enter(arm)
+        weights_of, live_of = self.directory.weights_of(arm), self.directory.live_of(arm)
         errors = self.directory.path / "errors.log"
         label = {"search": str(self.options.strategy), "random": "random search"}[arm]
         bar = ProgressBar(self.console, label, trials, seconds, errors, self.verbosity)
@@ -163,8 +184,9 @@ class _Run:
             trials=trials,
             seconds=seconds,
             known=known,
-            monitors=(KeepBestWeights(weights_of), bar, *self.monitors),
+            monitors=(KeepBestWeights(weights_of), Sweep(live_of), bar, self.watching),
             weights_of=weights_of,
+            live_of=live_of,
             pace=None if seconds is None else self._pace(seconds),
         )
         study.run()
@@ -204,6 +226,7 @@ class _Run:
 
     def _finish(self, result: Result) -> Result:
         """Test the best network, once, and write its folder; the test waits where the search was interrupted."""
+        self._enter("test")
         best = result.best
         arms = {"final": result.final, "search": result.trials, "random": result.baseline}
         arm = next(name for name, trials in arms.items() if any(trial is best for trial in trials))

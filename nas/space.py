@@ -55,6 +55,12 @@ class Candidate:
         """The choices as a plain mapping, fork name -> value: what `SearchSpace.replay` takes."""
         return {choice.name: choice.value for choice in self.choices}
 
+    def to_json(self) -> dict[str, Any]:
+        """The choices, from which it is replayed, and what somebody who reads them wants to know."""
+        network = self.architecture
+        facts = {"params": network.num_params, "network": str(network), "widths": list(network.widths)}
+        return {**facts, "choices": self.values, "fidelity": self.fidelity}
+
     @property
     def key(self) -> tuple[str, Recipe, float]:
         """Equal for two candidates whose training would be the same."""
@@ -262,14 +268,19 @@ class SearchSpace(ABC):
         """The smallest network, whatever the budget."""
         return LookAhead(self.unlimited()._described, 0, 0).smallest()
 
+    def forks(self, draws: int = FORKS) -> dict[str, list[Scalar]]:
+        """The forks that so many draws meet, each with the options it has offered them; whatever the budget."""
+        space, rng = self.unlimited(), np.random.default_rng(0)
+        met: dict[str, dict[Scalar, None]] = {}
+        for _ in range(draws):
+            for choice in space.sample(rng).choices:
+                met.setdefault(choice.name, {}).update(dict.fromkeys(choice.options))
+        return {name: list(options) for name, options in met.items()}
+
     def _check_narrowing(self) -> None:
         """Compare the names and values of `--fix` and `--only` with the forks that draws of the whole space meet."""
-        whole, rng = self.on(self.contexts, self.augmentations).unlimited(), np.random.default_rng(0)
-        forks: dict[str, set[Scalar]] = {}
-        for _ in range(FORKS):
-            for choice in whole.sample(rng).choices:
-                forks.setdefault(choice.name, set()).update(choice.options)
-        self.narrowing.check(forks)
+        forks = self.on(self.contexts, self.augmentations).forks()
+        self.narrowing.check({name: set(options) for name, options in forks.items()})
 
     def _diagnosis(self, budget: Budget) -> str:
         inputs = "x".join(map(str, self.input_shape))

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from nas.monitor import Monitor
+from nas.events import Monitor
+from nas.record import ENDED, read_json
 from nas.space import SearchSpace
 from nas.trial import Trial, best_first
 
@@ -102,7 +104,7 @@ class RunDirectory:
             ) from None
         self._lock = FileLock(path / ".lock")
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=0.5)  # whoever watches holds it for an instant, to see whether we do
         except Timeout:
             raise ValueError(f"another process is searching in {path}; wait for it or give another --out") from None
         try:
@@ -136,6 +138,25 @@ class RunDirectory:
         folder = self.path / "weights" / arm
         folder.mkdir(parents=True, exist_ok=True)
         return lambda number: folder / f"trial-{number:05d}.safetensors"
+
+    def write_forks(self, forks: Mapping[str, Sequence[Any]]) -> None:
+        """space.json: the forks of the search space and their options."""
+        lines = (f" {json.dumps(name)}: {json.dumps(list(options))}" for name, options in forks.items())
+        _write(self.path / "space.json", "{\n" + ",\n".join(lines) + "\n}\n")
+
+    def enter(self, phase: str, slots: int = 0) -> None:
+        """Record where the search is, a word of `nas.record.State`, for those who watch."""
+        file, now = self.path / "state.json", time.time()
+        before = read_json(file)
+        state = {"phase": phase, "began": before.get("began", now), "ended": now if phase in ENDED else None}
+        slots = slots or before.get("slots", 0)
+        _write(file, json.dumps({**state, "pid": os.getpid(), "slots": slots}) + "\n")
+
+    def live_of(self, arm: str) -> Callable[[int], Path]:
+        """Where the trials of an arm write what they have to say while they run."""
+        folder = self.path / "live" / arm
+        folder.mkdir(parents=True, exist_ok=True)
+        return lambda number: folder / f"trial-{number:05d}.jsonl"
 
     def write_csv(self, trials: list[Trial]) -> None:
         """trials.csv: one row a trial, one column a choice and a metric."""

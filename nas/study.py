@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -14,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from nas.evaluate import Job, Outcome, evaluate
+from nas.events import Broadcast, Monitor
 from nas.executor import Workers
-from nas.monitor import Monitor
 from nas.pace import Pace
 from nas.space import Candidate
 from nas.store import TrialLog
@@ -41,6 +40,7 @@ class Study:
     known: Sequence[Trial] = ()
     monitors: Sequence[Monitor] = ()
     weights_of: Callable[[int], Path] | None = None  # where trial n leaves its weights, should it be the best so far
+    live_of: Callable[[int], Path] | None = None  # where it writes what it has to say while it runs
     pace: Pace | None = None
     _running: dict[Future[Outcome], Job] = field(default_factory=dict, init=False)
     _waiting: dict[Key, list[Job]] = field(default_factory=dict, init=False)  # candidates like one that is running
@@ -59,8 +59,8 @@ class Study:
             self.strategy.tell(trial)
             if self.pace is not None:
                 self.pace.told(trial)
-        self._watching = list(self.monitors)
-        self._notify("started", self.log.trials)
+        self._watching = Broadcast(self.monitors)
+        self._watching.started(self.log.trials)
         try:
             self._loop()
         except KeyboardInterrupt:  # what had finished is not lost
@@ -68,7 +68,7 @@ class Study:
                 self._tell(self._running.pop(future), future)
             raise
         finally:
-            self._notify("finished")
+            self._watching.finished()
         return self.log.trials
 
     def _loop(self) -> None:
@@ -101,8 +101,9 @@ class Study:
         candidate = self.strategy.ask(rng, self._pending())
         if self.pace is not None:
             candidate = self.pace(candidate)
-        weights = self.weights_of(number) if self.weights_of else None
-        job = Job(number, candidate, int(np.random.SeedSequence((self.seed, number, 1)).generate_state(1)[0]), weights)
+        seed = int(np.random.SeedSequence((self.seed, number, 1)).generate_state(1)[0])
+        weights, live = (of(number) if of else None for of in (self.weights_of, self.live_of))
+        job = Job(number, candidate, seed, weights, live=live)
         self._asked += 1
         twin = self._finished.get(candidate.key)
         self._copies += 1
@@ -140,7 +141,7 @@ class Study:
                 self._submit(waiting[0])
 
     def _tell(self, job: Job, result: Future[Outcome] | Trial) -> Trial:
-        trial, trace = Trial(job.number, job.candidate, job.seed, elapsed=self.elapsed()), ""
+        trial, trace = Trial(job.number, job.candidate, job.seed, elapsed=self.elapsed(), ended=time.time()), ""
         if isinstance(result, Trial):
             cost = {"epochs": 0, "seconds": 0.0}
             metrics, curve = {**result.metrics, **cost}, result.curve
@@ -164,17 +165,8 @@ class Study:
         self.strategy.tell(trial)
         if self.pace is not None:
             self.pace.told(trial)
-        self._notify("told", trial)
+        self._watching.told(trial)
         if trial.error is not None:
             self._failed += 1
-            self._notify("failed", trial, trace)
+            self._watching.failed(trial, trace)
         return trial
-
-    def _notify(self, event: str, *facts: Any) -> None:
-        """Tell the monitors; one that breaks says so once and is dropped."""
-        for monitor in list(self._watching):
-            try:
-                getattr(monitor, event)(*facts)
-            except Exception as error:
-                self._watching.remove(monitor)
-                logging.getLogger("nas").warning("%s is dropped: %r", type(monitor).__name__, error)

@@ -25,6 +25,7 @@ class Trial:
     error: str | None = None
     copy_of: int | None = None  # the trial whose result this one took over, being the same candidate
     elapsed: float = 0.0  # seconds of search, all sessions together, when it ended
+    ended: float = 0.0  # when that was, in seconds since 1970
 
     @property
     def value(self) -> float:
@@ -41,16 +42,14 @@ class Trial:
         return {
             "number": self.number,
             "values": list(self.values),
-            "params": self.params,
-            "network": str(self.candidate.architecture),
-            "choices": self.candidate.values,
-            "fidelity": self.candidate.fidelity,
+            **self.candidate.to_json(),
             "seed": self.seed,
             "metrics": dict(self.metrics),
             "curve": [dict(row) for row in self.curve],
             "error": self.error,
             "copy_of": self.copy_of,
             "elapsed": round(self.elapsed, 3),
+            "ended": round(self.ended, 3),
         }
 
     @classmethod
@@ -66,10 +65,12 @@ class Trial:
             error=data["error"],
             copy_of=data["copy_of"],
             elapsed=data["elapsed"],
+            ended=data.get("ended", 0.0),  # logs of version 0.1 have none
         )
         numbers = (
             *trial.values,
             trial.elapsed,
+            trial.ended,
             *trial.metrics.values(),
             *(v for row in trial.curve for v in row.values()),
         )

@@ -15,7 +15,7 @@ from toy import Diverging, Line, Ring, line, rows, timeless
 import nas
 from nas import plugins
 from nas.dataset import Source
-from nas.monitor import Monitor
+from nas.events import Monitor
 from nas.trial import Trial
 
 pytest_plugins = ("fixtures_run",)

@@ -12,7 +12,7 @@ from searching import TRIALS, Search
 from toy import Line, Toy, fails, line, rows, score, timeless
 
 from nas.evaluate import Job, Outcome
-from nas.monitor import Monitor
+from nas.events import Monitor
 from nas.space import Candidate
 from nas.store import TrialLog
 from nas.strategy import Strategy

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from nas.budget import format_size
-from nas.monitor import Monitor
+from nas.events import Monitor
 from nas.trial import Trial, best_first
 
 

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
 from nas.architecture import Architecture
+from nas.live import Watch
 from nas.network import Network
 from nas.recipe import Recipe
 from nas.train.augment import augmentation, mixup
@@ -52,14 +53,15 @@ def train(
     seed: int,
     min_change: float = 0.0,
     patience_from: int = 0,
+    watch: Watch | None = None,
 ) -> Fitted:
     """Train for at most `epochs`; keep the weights of the epoch best on validation, the averaged ones where averaged.
 
     Stops after `patience` epochs without a validation accuracy higher by more than `min_change`, at epoch
     `patience_from` or later. All chance comes from `seed`; torch's global generator is left as it was. Raises
-    `NotFinite`, and `ValueError` for a recipe that the data or the device does not allow.
+    `NotFinite`, what `watch` raises, and `ValueError` for a recipe that the data or the device does not allow.
     """
-    device = data.x.device
+    device, watch = data.x.device, watch or Watch()
     stopping = Patience(patience, min_change, patience_from)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # dropout and augmentation draw from the global generator
@@ -72,7 +74,7 @@ def train(
         kept: dict[str, Tensor] = {}
         for epoch in range(1, epochs + 1):
             start = time.perf_counter()
-            passed = passes.epoch()
+            passed = passes.epoch(watch)
             evaluated = passes.average.evaluated(epoch, passes.unchanged)
             accuracy, loss = evaluate(evaluated, validation)
             row = {"epoch": epoch, **passed, "val_loss": loss, "val_accuracy": accuracy}
@@ -80,6 +82,7 @@ def train(
             fitted.curve.append({**row, "seconds": round(time.perf_counter() - start, 4)})
             if not (math.isfinite(row["train_loss"]) and math.isfinite(loss)):
                 raise NotFinite(f"the loss is not finite after epoch {epoch} ({recipe.optimizer}, lr {recipe.lr:g})")
+            watch.epoch(fitted.curve[-1])
             if epoch == 1 or _rank(row) > _rank(fitted.best):
                 fitted.best_epoch = epoch
                 kept = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
@@ -126,7 +129,7 @@ class _Passes:
         """The permutation in batches; a last one of a single sample is dropped, for BatchNorm needs two."""
         return (rows for rows in torch.split(permutation, self.batch) if len(rows) > 1 or self.batch == 1)
 
-    def epoch(self) -> dict[str, float]:
+    def epoch(self, watch: Watch) -> dict[str, float]:
         """One pass over the data in a fresh order; what the curve says of it. Waits for the device at its end alone."""
         self.network.train()
         permutation = torch.randperm(len(self.data), generator=self.generator).to(self.device)
@@ -138,6 +141,7 @@ class _Passes:
             else:
                 (loss, hit, norm), change = self.descent.updated(self._forward(rows))
             self.average.step()
+            watch.step()
             losses += loss * len(rows)
             hits += hit
             norms += norm

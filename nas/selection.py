@@ -1,0 +1,105 @@
+"""Which network is best, said honestly: by fresh seeds, since the best of many noisy scores is flattered by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import mean, stdev
+
+from scipy import stats
+
+from nas.trial import Trial, best_first
+
+LEVEL = 0.95  # of the intervals
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A network that was trained again from scratch, once for each of several fresh seeds; at least once."""
+
+    trials: tuple[Trial, ...]
+
+    @cached_property
+    def values(self) -> list[float]:
+        return [trial.value for trial in self.trials]
+
+    @property
+    def mean(self) -> float:
+        return mean(self.values)
+
+    @property
+    def half_width(self) -> float | None:
+        """Of the interval around the mean (Student's t); None for a single seed."""
+        if len(self.values) < 2:
+            return None
+        quantile = float(stats.t.ppf((1 + LEVEL) / 2, len(self.values) - 1))
+        return float(quantile * stdev(self.values) / len(self.values) ** 0.5)
+
+    @property
+    def best(self) -> Trial:
+        """Of its trainings the best on validation: the weights that are kept."""
+        return best_first(self.trials)[0]
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """The network and its training, whatever the fidelity."""
+        return self.trials[0].candidate.key[:2]
+
+
+def finalists_of(trials: Iterable[Trial]) -> list[Finalist]:
+    """Final trainings, those of a network together, best mean first; those of networks that failed are left out."""
+    together: dict[tuple[object, ...], list[Trial]] = {}
+    for trial in trials:
+        if trial.values:
+            together.setdefault(trial.candidate.key[:2], []).append(trial)
+    found = [Finalist(tuple(group)) for group in together.values()]
+    return sorted(found, key=lambda f: (-f.mean, f.trials[0].params, f.trials[0].number))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The mean of one sample minus that of another, and an interval around it (Welch); None where one has one value."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def significant(self) -> bool | None:
+        """Whether the interval leaves zero out; None where there is no interval."""
+        return None if self.low is None or self.high is None else not self.low <= 0 <= self.high
+
+    def __str__(self) -> str:
+        """`+0.42 points (95 % interval -0.10 to +0.94): not significant`."""
+        points = f"{100 * self.value:+.2f} points"
+        if self.low is None or self.high is None:
+            return f"{points} (one seed each, so nothing can be said of chance)"
+        verdict = "significant" if self.significant else "not significant"
+        return f"{points} ({LEVEL:.0%} interval {100 * self.low:+.2f} to {100 * self.high:+.2f}): {verdict}"
+
+
+def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
+    """Of two samples of accuracies, of fresh seeds each."""
+    value = mean(ours) - mean(theirs)
+    if len(ours) < 2 or len(theirs) < 2:
+        return Difference(value)
+    if stdev(ours) == stdev(theirs) == 0:  # Welch's interval is not defined
+        return Difference(value, value, value)
+    interval = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(LEVEL)
+    return Difference(value, float(interval.low), float(interval.high))
+
+
+def against_random(
+    trials: Sequence[Trial], baseline: Sequence[Trial], final: Sequence[Trial]
+) -> tuple[Finalist, Finalist, Difference] | None:
+    """The search's best and random search's best, each as its search saw it, on fresh seeds; and their difference.
+
+    None where one of them was not trained again. The same network twice where both have found the same one.
+    """
+    again = {finalist.key: finalist for finalist in finalists_of(final)}
+    first = [best_first(arm)[:1] for arm in (trials, baseline)]
+    found = [again.get(best[0].candidate.key[:2]) if best else None for best in first]
+    if found[0] is None or found[1] is None:
+        return None
+    return found[0], found[1], difference(found[0].values, found[1].values)

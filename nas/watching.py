@@ -1,0 +1,32 @@
+"""The monitors that the command line offers, found by name like strategies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from nas import plugins
+from nas.events import Monitor, Queued
+
+FOLDER = "nas.monitors"
+
+
+@cache
+def watching() -> dict[str, type[Monitor]]:
+    """The monitors that are options, by name."""
+    found = {name: plugins.find(FOLDER, name, Monitor) for name in plugins.names(FOLDER)}
+    return {name: kind for name, kind in found.items() if kind.HELP}
+
+
+def open_monitors(wanted: Mapping[str, str], path: Path, config: Mapping[str, Any]) -> tuple[list[Monitor], list[str]]:
+    """The monitors named, each in a thread of its own, and what they have to say to the user.
+
+    Raises `ValueError` for a name that is none, or a monitor that cannot do its work.
+    """
+    unknown = [name for name in wanted if name not in watching()]
+    if unknown:
+        raise ValueError(f"there is no monitor {unknown[0]!r}; {plugins.nearest(unknown[0], watching())}")
+    made = [watching()[name].of(value, path, config) for name, value in wanted.items()]
+    return [Queued(monitor) for monitor in made], [monitor.notice for monitor in made if monitor.notice]
