@@ -1,0 +1,206 @@
+"""A run directory as a report needs it: rows made safe to read, ranked and counted, from the logs alone.
+
+Nothing is replayed, so that a report can be made on any machine, with the data and the search space gone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from nas.budget import parse_size
+from nas.ops import Scalar
+from nas.record import LOGS, Record, Row, State, read_json
+
+ARMS = {"search": "search", "random": "random search", "final": "final training"}  # in words
+SEARCHES = ("search", "random")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A line of a log. `value` is None where there is none, and `error` then says why."""
+
+    arm: str
+    number: int
+    value: float | None
+    error: str | None
+    choices: Mapping[str, Scalar]
+    params: int = 0
+    network: str = ""
+    fidelity: float = 1.0
+    seed: int = 0
+    copy_of: int | None = None
+    elapsed: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curve: Sequence[Mapping[str, float]] = ()
+
+    @classmethod
+    def of(cls, arm: str, row: Row) -> Tried:
+        """Raises `KeyError`, `TypeError` or `ValueError` where the row is no trial."""
+        values = [float(value) for value in row["values"]]
+        value = values[0] if len(values) == 1 and math.isfinite(values[0]) else None
+        return cls(
+            arm=arm,
+            number=int(row["number"]),
+            value=value,
+            error=None if value is not None else str(row.get("error") or "the log holds no value"),
+            choices={str(name): _scalar(option) for name, option in dict(row["choices"]).items()},
+            params=int(row["params"]),
+            network=str(row["network"]),
+            fidelity=float(row["fidelity"]),
+            seed=int(row["seed"]),
+            copy_of=None if row.get("copy_of") is None else int(row["copy_of"]),
+            elapsed=float(row.get("elapsed") or 0.0),
+            metrics=_numbers(row.get("metrics") or {}),
+            curve=tuple(_numbers(epoch) for epoch in row.get("curve") or ()),
+        )
+
+    @property
+    def score(self) -> float:
+        """The value of a trial that has one."""
+        assert self.value is not None
+        return self.value
+
+    @cached_property
+    def key(self) -> str:
+        """Equal for two trials of the same choices, whatever the seed and the epochs."""
+        return json.dumps(self.choices, sort_keys=True)
+
+    @property
+    def epochs(self) -> float:
+        """Epochs that were trained, of all folds; 0 for a copy."""
+        return self.metrics.get("epochs", 0.0)
+
+    @property
+    def seconds(self) -> float:
+        return self.metrics.get("seconds", 0.0)
+
+
+def best_first(rows: Iterable[Tried]) -> list[Tried]:
+    """Those with a value, in the order of `nas.trial.best_first`."""
+    return sorted(
+        (row for row in rows if row.value is not None),
+        key=lambda row: (-row.score, row.copy_of is not None, row.params, row.number),
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run directory holds. `unread` lines of its logs were damaged."""
+
+    path: Path
+    config: Mapping[str, Any]
+    state: State
+    search: Sequence[Tried]
+    random: Sequence[Tried]
+    final: Sequence[Tried]
+    exported: Mapping[str, Any]  # best/config.json
+    unread: int = 0
+
+    @classmethod
+    def read(cls, path: Path) -> Run:
+        """Raises `ValueError` where `path` is no run directory."""
+        record = Record(path)
+        try:
+            state = record.state()
+        except (OSError, TypeError):  # no log yet, or a state that says nothing
+            state = State()
+        arms: dict[str, list[Tried]] = {}
+        unread = 0
+        for arm, name in LOGS.items():
+            rows = record.new(arm)
+            arms[arm] = [tried for tried in (_read(arm, row) for row in rows) if tried is not None]
+            unread += _lines(path / name) - len(arms[arm])
+        return cls(path, record.config, state, **arms, exported=read_json(path / "best" / "config.json"), unread=unread)
+
+    @cached_property
+    def tried(self) -> list[Tried]:
+        """The trials of both searches."""
+        return [*self.search, *self.random]
+
+    @cached_property
+    def trained(self) -> list[Tried]:
+        """Those that have a value of their own: no failures, no copies."""
+        return [row for row in self.tried if row.value is not None and row.copy_of is None]
+
+    @cached_property
+    def ranked(self) -> list[Tried]:
+        return best_first(self.tried)
+
+    @property
+    def failed(self) -> list[Tried]:
+        """Trials and final trainings without a value."""
+        return [row for row in (*self.tried, *self.final) if row.value is None]
+
+    @cached_property
+    def budget(self) -> int:
+        """0 where the run does not say it."""
+        given = self.config.get("budget")
+        return parse_size(given) if given else 0
+
+    def share(self, params: int) -> float | None:
+        """Of the parameter budget."""
+        return params / self.budget if self.budget else None
+
+    def original(self, row: Tried) -> Tried:
+        """The trial that a copy took its result from, of either search; the row itself where it is none."""
+        if row.copy_of is None:
+            return row
+        for arm in (self.search, self.random):  # random search may copy the search, never the other way round
+            for other in arm:
+                if other.number == row.copy_of and other.copy_of is None and other.value == row.value:
+                    return other
+        return row
+
+    @property
+    def tested(self) -> float | None:
+        """The test accuracy of the exported network; None where it has not been measured."""
+        return _fraction(self.exported.get("test_accuracy"))
+
+    @property
+    def samples(self) -> tuple[int, ...]:
+        """Of the training, validation and test parts; empty where the run does not say."""
+        data = self.record.get("data") or {}
+        found = data.get("samples") or () if isinstance(data, Mapping) else ()
+        return tuple(int(part) for part in found)
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """What config.yaml says of where the search ran."""
+        found = self.config.get("record")
+        return found if isinstance(found, Mapping) else {}
+
+
+def _read(arm: str, row: Row) -> Tried | None:
+    try:
+        return Tried.of(arm, row)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _lines(path: Path) -> int:
+    """Whole lines of a file; 0 where it is missing."""
+    try:
+        return path.read_bytes().count(b"\n")
+    except OSError:
+        return 0
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
+    found = {str(name): _fraction(value) for name, value in row.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _fraction(value: Any) -> float | None:
+    """A finite number, or None."""
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if fits else None
+
+
+def _scalar(value: Any) -> Scalar:
+    return value if isinstance(value, bool | int | float | str) else json.dumps(value)

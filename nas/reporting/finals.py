@@ -1,0 +1,115 @@
+"""The final selection from rows: finalists on fresh seeds, which one is chosen, what of a score may be luck."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import mean, variance
+
+import numpy as np
+from scipy import stats
+
+from nas.reporting.facts import Run, Tried, best_first
+from nas.selection import Difference, difference, half_width
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A network that was trained again, once for each of several fresh seeds; `searched` is how its search saw it."""
+
+    rows: tuple[Tried, ...]
+    searched: Tried | None = None
+
+    @cached_property
+    def values(self) -> list[float]:
+        return [row.score for row in self.rows]
+
+    @property
+    def mean(self) -> float:
+        return mean(self.values)
+
+    @property
+    def half_width(self) -> float | None:
+        return half_width(self.values)
+
+    @property
+    def first(self) -> Tried:
+        return self.rows[0]
+
+    @property
+    def longer(self) -> bool:
+        """Whether it was given more epochs, or fewer, than in the search."""
+        return self.searched is None or self.searched.fidelity != self.first.fidelity
+
+
+def finalists(run: Run) -> list[Finalist]:
+    """Best mean first, as `nas.selection.finalists_of` has them; those that failed are left out."""
+    together: dict[str, list[Tried]] = {}
+    for row in run.final:
+        if row.value is not None:
+            together.setdefault(row.key, []).append(row)
+    seen: dict[str, Tried] = {}
+    for row in run.ranked:
+        seen.setdefault(row.key, row)
+    found = [Finalist(tuple(rows), seen.get(key)) for key, rows in together.items()]
+    return sorted(found, key=lambda f: (-f.mean, f.first.params, f.first.number))
+
+
+def chosen(run: Run, again: Sequence[Finalist]) -> Finalist | None:
+    """The finalist that is kept in best/, or else the one with the best mean; None where there is none."""
+    number, params = run.exported.get("trial"), run.exported.get("parameters")
+    kept = [f for f in again if any((row.number, row.params) == (number, params) for row in f.rows)]
+    return next(iter([*kept, *again]), None)
+
+
+def best_of(run: Run, arm: Sequence[Tried]) -> Tried | None:
+    """The best trial of a search; where it took over a result, the trial that it took it from."""
+    return next((run.original(row) for row in best_first(arm)), None)
+
+
+def against_random(run: Run, again: Sequence[Finalist]) -> tuple[Finalist, Finalist, Difference] | None:
+    """The bests of the search and of random search on fresh seeds, and their difference; None where one has none."""
+    by_key = {finalist.first.key: finalist for finalist in again}
+    first = [best_of(run, arm) for arm in (run.search, run.random)]
+    ours, theirs = (by_key.get(row.key) if row else None for row in first)
+    if ours is None or theirs is None:
+        return None
+    return ours, theirs, difference(ours.values, theirs.values)
+
+
+def seed_deviation(again: Sequence[Finalist]) -> float | None:
+    """The standard deviation between seeds, pooled over finalists; None where each has one."""
+    several = [f.values for f in again if len(f.values) > 1]
+    if not several:
+        return None
+    squares = sum(variance(values) * (len(values) - 1) for values in several)
+    return float((squares / sum(len(values) - 1 for values in several)) ** 0.5)
+
+
+def luckiest(number: int) -> float:
+    """How many standard deviations the largest of `number` normal numbers lies above the mean, on average."""
+    if number < 2:
+        return 0.0
+    at = np.linspace(-9.0, 9.0, 4001)
+    density = number * stats.norm.pdf(at) * stats.norm.cdf(at) ** (number - 1)
+    return float(np.sum(at * density) * (at[1] - at[0]))
+
+
+def leads(again: Sequence[Finalist]) -> tuple[float, float] | None:
+    """By how much the search's first among the finalists led the others: in the search, and on fresh seeds."""
+    known = [(f.searched.score, f.mean) for f in again if f.searched is not None]
+    if len(known) < 2:
+        return None
+    ahead = max(range(len(known)), key=lambda n: known[n][0])
+    others = [pair for n, pair in enumerate(known) if n != ahead]
+    before, after = (known[ahead][n] - mean(pair[n] for pair in others) for n in (0, 1))
+    return before, after
+
+
+def sample_interval(accuracy: float, samples: int) -> tuple[float, float] | None:
+    """What so many independent samples leave open of an accuracy (Wilson's 95 % interval)."""
+    if samples < 1 or not 0 <= accuracy <= 1:
+        return None
+    found = stats.binomtest(round(accuracy * samples), samples).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)

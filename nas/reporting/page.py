@@ -1,0 +1,177 @@
+"""The page: all of a report in one file that needs nothing from outside, and its figures beside it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from nas.architecture import Architecture
+from nas.draw import draw, found
+from nas.drawing.canvas import COLOURS
+from nas.reporting import choices, figures, wording
+from nas.reporting.facts import Run
+from nas.reporting.figures import Drawn
+from nas.reporting.finals import Finalist, chosen, finalists
+from nas.reporting.importance import EPOCHS, Effect, Importance, effects, importance, reason_against, varied
+from nas.reporting.svg import inline, save, style
+from nas.reporting.tables import ablation, costs, failures, found_by, layers
+
+LONG = 40  # layers, from which on their table is folded
+
+
+def write(path: Path) -> Path:
+    """Write report.html and figures/ into the run directory `path`; returns the page.
+
+    Raises `ValueError` where `path` is no run directory.
+    """
+    run = Run.read(path)
+    again = finalists(run)
+    folder = path / "figures"
+    folder.mkdir(exist_ok=True)
+    told, reason = _importance(run)
+    options = _effects(run, told)
+    with style():
+        drawn = [*_drawn(run, again), choices.bars(run, told, reason), choices.panels(run, options)]
+        charts = [_chart(one, folder) for one in drawn]
+    best = chosen(run, again)
+    context = {
+        **_head(run, again),
+        **_selection(run, again),
+        **_network(run, folder),
+        "charts": charts,
+        "options": options,
+        "ablation": ablation(run, run.original(_searched(run, best)), options) if run.ranked else None,
+        "costs": costs(run),
+        "failures": failures(run.failed),
+    }
+    page = path / "report.html"
+    partial = page.with_name(page.name + ".partial")
+    partial.write_text(_render(context), encoding="utf-8")
+    partial.replace(page)
+    return page
+
+
+def _render(context: Mapping[str, Any]) -> str:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    filters: dict[str, Any] = {"percent": wording.percent, "points": wording.points, "duration": wording.duration}
+    environment.filters.update(filters)
+    template = files("nas.reporting").joinpath("template.html").read_text(encoding="utf-8")
+    return environment.from_string(template).render(context)
+
+
+def _drawn(run: Run, again: Sequence[Finalist]) -> list[Drawn]:
+    return [
+        figures.progress(run),
+        figures.sizes(run, again),
+        figures.curves(run, again),
+        figures.durations(run),
+    ]
+
+
+def _chart(drawn: Drawn, folder: Path) -> dict[str, Any]:
+    """A figure as the page shows it. A figure of an earlier report that is not drawn any more is taken away."""
+    file = folder / f"{drawn.name}.svg"
+    svg = Markup()
+    if drawn.figure is None:
+        file.unlink(missing_ok=True)
+    else:
+        svg = inline(save(drawn.figure, file).read_text(encoding="utf-8"), drawn.name, drawn.alt)
+    return {"name": drawn.name, "heading": drawn.heading, "caption": drawn.caption, "svg": svg}
+
+
+def _importance(run: Run) -> tuple[Importance | None, str]:
+    """The importance of the choices, or why there is none."""
+    reason = reason_against(run.trained)
+    return (None, reason) if reason else (importance(run.trained), "")
+
+
+def _effects(run: Run, told: Importance | None) -> list[tuple[str, list[Effect]]]:
+    """The choices that vary, the most important first, with their options."""
+    names = varied(run.trained)
+    if told is not None:
+        names = [name for name in told.names if name != EPOCHS] + [name for name in names if name not in told.names]
+    return [(name, effects(run.trained, name)) for name in names]
+
+
+def _searched(run: Run, best: Finalist | None) -> Any:
+    """The chosen network as the search saw it, or else the best trial."""
+    return best.searched if best is not None and best.searched is not None else run.ranked[0]
+
+
+def _head(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
+    config, record = run.config, run.record
+    where = shlex.quote(str(run.path))
+    data = record.get("data") or {}
+    shape = " x ".join(str(size) for size in data.get("input_shape", ()))
+    facts = {
+        "Search space": config.get("space"),
+        "Strategy": config.get("strategy"),
+        "Parameter budget": f"{run.budget:,}" if run.budget else "none recorded",
+        "Tuning budget": wording.tuning(run),
+        "A training": wording.stopping(run),
+        "Data": f"{config.get('data')} ({shape or '?'} to {data.get('classes', '?')} classes)",
+        "Split": wording.samples(run),
+        "Fingerprint of the data": data.get("fingerprint", "not recorded"),
+        "Seeds": wording.seeds(run),
+        "When": wording.when(run),
+        "Versions": ", ".join(f"{name} {version}" for name, version in (record.get("versions") or {}).items()),
+        "Git commit": record.get("git_commit") or "not recorded (no git checkout)",
+        "Searched again by": f"python -m nas.search --config {where}/config.yaml --out ELSEWHERE",
+    }
+    unread = f"{wording.count(run.unread, 'line')} of the logs could not be read, and is left out." if run.unread else ""
+    return {
+        "title": run.path.resolve().name,
+        "state": wording.state(run),
+        "unread": unread,
+        "answer": wording.answer(run, again),
+        "use": f"python {where}/best/predict.py samples.npy" if run.exported else "",
+        "facts": {name: str(value) for name, value in facts.items()},
+    }
+
+
+def _selection(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
+    best = chosen(run, again)
+    rows = [
+        {
+            "network": f.first.network,
+            "params": f"{f.first.params:,}",
+            "found": found_by(f),
+            "searched": "" if f.searched is None else wording.percent(f.searched.score),
+            "mean": wording.percent(f.mean),
+            "half": "" if f.half_width is None else f"± {wording.points(f.half_width)}",
+            "values": ", ".join(f"{100 * value:.2f}" for value in f.values),
+            "epochs": f"{f.first.epochs:g}",
+            "chosen": f is best,
+        }
+        for f in again
+    ]
+    return {"finalists": rows, "flattered": wording.flattered(run, again), "compared": wording.compared(run, again)}
+
+
+def _network(run: Run, folder: Path) -> dict[str, Any]:
+    """The exported network as a picture and as a table of its layers."""
+    try:
+        architecture: Architecture | None = found(run.path)[0]
+    except ValueError:
+        architecture = None
+    file = folder / "architecture.svg"
+    if architecture is None:
+        file.unlink(missing_ok=True)
+        return {"network": "", "picture": Markup(), "layers": [], "folded": False, "colours": COLOURS, "total": 0}
+    draw(architecture, file)
+    words = f"The best network: {architecture}"
+    rows = layers(architecture, run.budget)
+    return {
+        "network": str(architecture),
+        "picture": inline(file.read_text(encoding="utf-8"), "architecture", words),
+        "layers": rows,
+        "folded": len(rows) > LONG,
+        "colours": COLOURS,
+        "total": architecture.num_params,
+    }

@@ -1,0 +1,207 @@
+"""The tables of a report: finalists, layers, cost, failures, options, ablation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nas.architecture import Architecture
+from nas.drawing import words
+from nas.reporting.facts import ARMS, Run, Tried
+from nas.reporting.finals import Finalist
+from nas.reporting.importance import Effect
+
+MANY = 8  # numbers of failed trials that are named
+
+
+@dataclass(frozen=True)
+class Layer:
+    """`part`: the block it belongs to. `bar`: its parameters as a percentage of the largest layer's."""
+
+    part: str
+    name: str
+    shape: str
+    params: int
+    share: str
+    bar: float
+    kind: str
+
+
+def layers(architecture: Architecture, budget: int) -> list[Layer]:
+    """All layers that compute or hold parameters, in order; shares are of the budget, or of all where there is none."""
+    most = max(architecture.layer_params) or 1
+    whole = budget or architecture.num_params
+    found = []
+    for i, node in enumerate(architecture.nodes):
+        if i == 0:
+            continue
+        params, attrs = architecture.layer_params[i], dict(node.attrs)
+        kind = words.kind(node.op, attrs, params)
+        name, shape = words.layer(node.op, [attrs]), words.shape([architecture.shapes[i]])
+        bar = 100 * params / most
+        found.append(Layer(words.spoken(node.scope), name, shape, params, words.share(params, whole), bar, kind))
+    return found
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a search cost. `trials` are all that have ended; copies took over a result and cost nothing."""
+
+    arm: str
+    trials: int
+    failed: int
+    copies: int
+    seconds: float
+    epochs: float
+    slowest: float
+
+
+def costs(run: Run) -> list[Cost]:
+    """Of each search and of the final training, and last of all together; of those that there were."""
+    arms = [(ARMS[arm], rows) for arm, rows in (("search", run.search), ("random", run.random), ("final", run.final))]
+    found = [_cost(name, rows) for name, rows in arms if rows]
+    return [*found, _cost("together", [*run.tried, *run.final])] if len(found) > 1 else found
+
+
+def _cost(name: str, rows: Sequence[Tried]) -> Cost:
+    return Cost(
+        name,
+        len(rows),
+        sum(row.value is None for row in rows),
+        sum(row.copy_of is not None for row in rows),
+        sum(row.seconds for row in rows),
+        sum(row.epochs for row in rows),
+        max((row.seconds for row in rows), default=0.0),
+    )
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Trials that failed alike, their message and which they are."""
+
+    message: str
+    trials: int
+    which: str
+
+
+def failures(rows: Sequence[Tried]) -> list[Failure]:
+    """Most frequent first. Messages that differ in their numbers alone are one, told by its first."""
+    alike: dict[str, list[Tried]] = {}
+    for row in rows:
+        alike.setdefault(re.sub(r"\d+(\.\d+)?", "#", _line(row)), []).append(row)
+    groups = sorted(alike.values(), key=len, reverse=True)
+    return [Failure(_line(group[0]), len(group), _named(group)) for group in groups]
+
+
+def _line(row: Tried) -> str:
+    return next(iter((row.error or "").strip().splitlines()), "") or "no message"
+
+
+def _named(rows: Sequence[Tried]) -> str:
+    names = [f"{'' if row.arm == 'search' else row.arm + ' '}{row.number}" for row in rows]
+    return ", ".join(names[:MANY]) + (f" and {len(names) - MANY:,} more" if len(names) > MANY else "")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as plain text, the first of each row words and the others numbers; ready to be pasted."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def markdown(self) -> str:
+        lines = [self.head, ("---", *["---:"] * (len(self.head) - 1)), *self.rows]
+        body = "\n".join("| " + " | ".join(map(_markdown, line)) + " |" for line in lines)
+        return f"{body}\n\n{_markdown(self.caption)}\n"
+
+    @property
+    def latex(self) -> str:
+        """A `table` that needs the package booktabs."""
+        lines = [" & ".join(map(_latex, line)) + r" \\" for line in (self.head, *self.rows)]
+        body = "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
+        columns = "l" + "r" * (len(self.head) - 1)
+        return (
+            "% \\usepackage{booktabs}\n\\begin{table}\n\\centering\n"
+            f"\\caption{{{_latex(self.caption)}}}\n\\begin{{tabular}}{{{columns}}}\n{body}\n"
+            "\\end{tabular}\n\\end{table}\n"
+        )
+
+
+def ablation(run: Run, best: Tried, effects: Sequence[tuple[str, Sequence[Effect]]]) -> Table | None:
+    """The best network beside those that differ in one choice; beside the means of options where none was tried."""
+    beside = neighbours(run.trained, best)
+    if not beside:
+        return _means(effects, best)
+    rows = [("best network", *_facts(best, best))]
+    rows += [(f"{words.spoken(name)}: {was} → {now}", *_facts(row, best)) for name, was, now, row in beside]
+    caption = (
+        "Ablation: the best network of the search, and networks tried by the search that differ from it in one choice "
+        "(and what follows from it). One training each, so that small differences may be chance."
+    )
+    head = ("choice", "validation accuracy (%)", "difference (points)", "parameters", "epochs")
+    return Table(caption, head, tuple(rows))
+
+
+def neighbours(rows: Sequence[Tried], best: Tried) -> list[tuple[str, str, str, Tried]]:
+    """Trained networks with one choice answered otherwise: its name, the best's answer, theirs; best first.
+
+    What is asked on one side alone follows from that choice. Of the same choices the best-trained one stands for all.
+    """
+    found: dict[str, tuple[str, str, str, Tried]] = {}
+    for row in sorted((row for row in rows if row.value is not None), key=lambda row: -row.score):
+        both = [name for name in best.choices if name in row.choices]
+        differing = [name for name in both if best.choices[name] != row.choices[name]]
+        if len(differing) == 1:
+            (name,) = differing
+            found.setdefault(row.key, (name, str(best.choices[name]), str(row.choices[name]), row))
+    return list(found.values())
+
+
+def _facts(row: Tried, best: Tried) -> tuple[str, ...]:
+    difference = "" if row is best else signed(row.score - best.score)
+    return f"{100 * row.score:.2f}", difference, f"{row.params:,}", f"{row.epochs:g}"
+
+
+def _means(effects: Sequence[tuple[str, Sequence[Effect]]], best: Tried) -> Table | None:
+    rows = []
+    for name, options in effects:
+        for effect in options:
+            half = "" if effect.half_width is None else f"{100 * effect.half_width:.2f}"
+            mean = f"{100 * effect.mean:.2f}"
+            rows.append((f"{words.spoken(name)} = {effect.option}", mean, half, str(effect.trials)))
+    caption = (
+        "Mean validation accuracy of the networks with each option. No network was tried that differs from the best one "
+        "in a single choice, so that these are means over whatever else differed."
+    )
+    head = ("option", "mean accuracy (%)", "95 % interval (± points)", "networks")
+    return Table(caption, head, tuple(rows)) if rows else None
+
+
+def signed(difference: float) -> str:
+    """In points: `+1.20`, `−0.35`."""
+    return f"{100 * difference:+.2f}".replace("-", "−")
+
+
+def found_by(finalist: Finalist) -> str:
+    """Which search found a finalist."""
+    if finalist.searched is None:
+        return "not in the log"
+    return f"{ARMS[finalist.searched.arm]}, trial {finalist.searched.number}"
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"([\\|<>`*_\[\]])", r"\\\1", text).replace("\n", " ")
+
+
+LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "→": r"$\rightarrow$", "−": "$-$", "±": r"$\pm$",
+    "<": r"\textless{}", ">": r"\textgreater{}", "\n": " ",
+}  # fmt: skip
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX.get(letter, letter) for letter in text)

@@ -1,0 +1,231 @@
+"""What a report says in sentences: the answer, how it was found, what of it may be chance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from nas.budget import format_size
+from nas.reporting.facts import Run, Tried
+from nas.reporting.finals import (
+    Finalist,
+    against_random,
+    best_of,
+    chosen,
+    leads,
+    luckiest,
+    sample_interval,
+    seed_deviation,
+)
+from nas.reporting.tables import signed
+
+PHASES = {
+    "search": "The search is still running",
+    "random": "Random search at equal cost is still running",
+    "final": "The final training is still running",
+    "test": "The chosen network is being tested and written",
+    "interrupted": "The search was interrupted; the same command continues it",
+    "failed": "The search ended with an error; see its terminal and errors.log",
+    "killed": "The search was killed, or has written no state; the same command continues it",
+}
+
+
+def state(run: Run) -> str:
+    """Why a report is not that of a finished search; empty where it is."""
+    said = PHASES.get(run.state.phase, "")
+    return f"{said}. This page shows what had ended when it was made." if said else ""
+
+
+def answer(run: Run, again: Sequence[Finalist]) -> list[str]:
+    """The result in one or two sentences."""
+    if not run.ranked and not again:
+        if not run.tried:
+            return ["No trial has ended yet, so that there is no network to report."]
+        return [f"No network was trained to the end: all of the {count(len(run.tried), 'trial')} failed."]
+    best = chosen(run, again)
+    if best is None:
+        row = run.ranked[0]
+        return [
+            f"The best of {count(len(run.tried), 'trial')} has {percent(row.score)} validation accuracy with "
+            f"{size(run, row)}. {test(run)}",
+            "It was not trained again with fresh seeds, and the best of many single trainings is flattered by chance.",
+        ]
+    return [
+        f"The best network has {percent(best.mean)} validation accuracy, {_mean(best)}, with {size(run, best.first)}.",
+        test(run),
+    ]
+
+
+def _mean(best: Finalist) -> str:
+    if best.half_width is None:
+        return "measured with one fresh seed, so that no interval can be given"
+    return f"± {points(best.half_width)} points (mean of {len(best.values)} fresh seeds and its 95 % interval)"
+
+
+def size(run: Run, row: Tried) -> str:
+    share = run.share(row.params)
+    of = "" if share is None else f", {100 * share:.1f} % of the budget of {format_size(run.budget)}"
+    return f"{row.params:,} parameters{of}"
+
+
+def test(run: Run) -> str:
+    """The test accuracy, and what its sample leaves open."""
+    if run.tested is None:
+        return "Its accuracy on the test part has not been measured."
+    samples = run.samples[2] if len(run.samples) == 3 else 0
+    interval = sample_interval(run.tested, samples)
+    open_ = ""
+    if interval:
+        low, high = (percent(end) for end in interval)
+        open_ = f" ({samples:,} samples; where these are independent the 95 % interval is {low} to {high})"
+    return f"On the test part, which was used once, it has {percent(run.tested)}{open_}."
+
+
+def flattered(run: Run, again: Sequence[Finalist]) -> list[str]:
+    """What of the score in the search is luck, as far as can be told."""
+    best = chosen(run, again)
+    if best is None:
+        return []
+    said = [
+        "The best of many noisy scores is flattered by chance: of networks that are equally good the luckiest comes "
+        "first. So the finalists were trained again with fresh seeds, and compared by these."
+    ]
+    if best.searched is not None:
+        said.append(_fall(run, best, best.searched))
+    if ahead := leads(again):
+        before, after = (f"{signed(lead)} points" for lead in ahead)
+        said.append(
+            f"The finalist that was first in the search led the others there by {before} on average, and by {after} on "
+            "fresh seeds."
+        )
+    deviation, number = seed_deviation(again), len(run.trained)
+    if deviation is None:
+        said.append("Each finalist was trained with one seed, so that nothing can be said of chance.")
+    elif number > 1:
+        said.append(
+            f"Between seeds the accuracy of a finalist has a standard deviation of {points(deviation)} points. Were "
+            f"that all that sets the {number:,} trained networks apart, the luckiest would be "
+            f"{points(deviation * luckiest(number))} points above its true accuracy; about as much of the score in the "
+            "search may be luck at most."
+        )
+    return said
+
+
+def _fall(run: Run, best: Finalist, searched: Tried) -> str:
+    before, now = percent(searched.score), percent(best.mean)
+    seeds = "its fresh seed" if len(best.values) == 1 else f"the mean of {len(best.values)} fresh seeds"
+    said = f"The chosen network had {before} in the search and has {now}, {seeds}"
+    unlike = [
+        *([f"{best.first.epochs:g} epochs against {searched.epochs:g}"] if best.longer else []),
+        *(["on all training samples"] if run.config.get("sample") not in (None, 1, 1.0) else []),
+        *(["on the validation part, not in folds"] if run.config.get("folds") not in (None, 1) else []),
+    ]
+    fall = searched.score - best.mean
+    if not unlike:
+        return f"{said}: the search flattered it by {points(fall)} points." if fall > 0 else f"{said}."
+    return f"{said}; the final training differs ({', '.join(unlike)}), so that the flattery is not their difference."
+
+
+def compared(run: Run, again: Sequence[Finalist]) -> list[str]:
+    """The search against random search at equal cost."""
+    if not run.random:
+        return [
+            "Random search at equal cost was not run (it is left out with --no-baseline, and under --time), so that "
+            "nothing can be said of what the strategy is worth."
+        ]
+    once = "Each search was run once, and seeds of the training say nothing of the chance in a search."
+    ours, theirs = best_of(run, run.search), best_of(run, run.random)
+    if ours is None or theirs is None:
+        return ["One of the two searches has no result, so that they cannot be compared."]
+    if ours.key == theirs.key:
+        return ["The search and random search at equal cost have found the same network.", once]
+    found = against_random(run, again)
+    if found is None:
+        return [
+            f"In the search its best had {percent(ours.score)}, random search's {percent(theirs.score)}. These two were "
+            "not both trained again, so that nothing can be said of chance.",
+            once,
+        ]
+    first, second, apart = found
+    verdict = {
+        True: f"The search's best network is significantly {'better' if apart.value > 0 else 'worse'}.",
+        False: "Neither is significantly better: the interval includes zero.",
+        None: "With one seed each it cannot be said whether that is more than chance.",
+    }[apart.significant]
+    return [
+        f"On fresh seeds the search's best has {percent(first.mean)}, random search's best {percent(second.mean)}. "
+        f"Difference: {apart}. {verdict}",
+        once,
+    ]
+
+
+def stopping(run: Run) -> str:
+    """The rule by which trainings end."""
+    config = run.config
+    least = f"{points(float(config['min_change']))} points " if config.get("min_change") else ""
+    said = f"at most {count(int(config['epochs']), 'epoch')}"
+    if config.get("patience"):
+        said += f"; ended after {count(int(config['patience']), 'epoch')} without {least}more validation accuracy"
+    if config.get("patience_from"):
+        said += f", not before epoch {config['patience_from']}"
+    given = sorted({max(1, round(int(config["epochs"]) * row.fidelity)) for row in run.tried})
+    if len(given) > 1:
+        said += f"; under the time limit trials were given {given[0]} to {given[-1]} epochs"
+    return said
+
+
+def tuning(run: Run) -> str:
+    """The tuning budget: what was allowed, and what was used."""
+    allowed = [count(int(run.config["trials"]), "trial")] if run.config.get("trials") else []
+    allowed += [duration(float(run.config["time"]))] if run.config.get("time") else []
+    limits = f" (allowed: {' and '.join(allowed)})" if allowed else ""
+    rows = [*run.tried, *run.final]
+    seconds, epochs = sum(row.seconds for row in rows), sum(row.epochs for row in rows)
+    arms = [(len(run.search), "of the search"), (len(run.random), "of random search")]
+    trials = " and ".join(f"{number:,} {name}" for number, name in arms if number) or "none"
+    again = f", {count(len(run.final), 'final training')}" if run.final else ""
+    return f"{trials} trials{again}; {duration(seconds)} of training, {epochs:,.0f} epochs{limits}"
+
+
+def seeds(run: Run) -> str:
+    """Of the search, and the fresh ones."""
+    fresh = sorted({row.seed for row in run.final})
+    said = f"search: {run.config.get('seed')}"
+    return f"{said}; final trainings: {', '.join(map(str, fresh))}" if fresh else said
+
+
+def samples(run: Run) -> str:
+    """The sizes of the parts."""
+    if len(run.samples) != 3:
+        return "not recorded"
+    train, validation, held = (f"{number:,}" for number in run.samples)
+    return f"{train} training, {validation} validation, {held} test"
+
+
+def when(run: Run) -> str:
+    """The day and hour that it began and ended, in UTC."""
+    if not run.state.began:
+        return "not recorded"
+    ends = [run.state.began, *([run.state.ended] if run.state.ended else [])]
+    return " to ".join(time.strftime("%Y-%m-%d %H:%M", time.gmtime(end)) for end in ends) + " (UTC)"
+
+
+def percent(accuracy: float) -> str:
+    return f"{100 * accuracy:.2f} %"
+
+
+def points(difference: float) -> str:
+    """Of a difference that is not negative."""
+    return f"{100 * difference:.2f}"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """`95 s`, `12 min`, `3 h 05 min`."""
+    if seconds < 180:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
