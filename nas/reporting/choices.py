@@ -13,7 +13,7 @@ from nas.reporting.facts import Run
 from nas.reporting.figures import COLOURS, FAINT, INK, WIDTH, Drawn
 from nas.reporting.importance import EPOCHS, Effect, Importance
 
-BARS = 12
+BARS, FEWEST = 12, 3
 PANELS, COLUMNS = 9, 3
 LONG = 22  # letters of a label
 
@@ -23,7 +23,8 @@ def bars(run: Run, found: Importance | None, missing: str) -> Drawn:
     name, heading = "importance", "Which choices matter"
     if found is None:
         return Drawn(name, heading, missing)
-    shown = list(zip(found.names, found.means, found.deviations, strict=True))[:BARS][::-1]
+    several = max(FEWEST, sum(mean > 0 for mean in found.means))
+    shown = list(zip(found.names, found.means, found.deviations, strict=True))[: min(BARS, several)][::-1]
     figure = Figure(figsize=(WIDTH, 0.9 + 0.27 * len(shown)), layout="constrained", facecolor="white")
     axes = figure.subplots()
     colours = [FAINT if name == EPOCHS else COLOURS["search"] for name, _, _ in shown]
@@ -36,10 +37,16 @@ def bars(run: Run, found: Importance | None, missing: str) -> Drawn:
     axes.axvline(0, color=INK, lw=1)
     axes.set_xlabel("accuracy of the prediction lost where the choice is shuffled (points)")
     first = ", ".join(spoken(name) for name in found.names[:3])
-    return Drawn(name, heading, _explained(found), figure, f"Importance of {len(shown)} choices; the first are {first}")
+    return Drawn(
+        name,
+        heading,
+        _explained(found, len(shown)),
+        figure,
+        f"Importance of {len(shown)} choices; the first are {first}",
+    )
 
 
-def _explained(found: Importance) -> str:
+def _explained(found: Importance, shown: int) -> str:
     of = f"{found.trials:,} trained networks" + (f", drawn from {found.of:,}" if found.of > found.trials else "")
     learned = (
         f"On networks that it has not seen the forest explains {100 * found.skill:.0f} % of the variance."
@@ -52,7 +59,8 @@ def _explained(found: Importance) -> str:
         if EPOCHS in found.names
         else ""
     )
-    hidden = f" The first {BARS} of {len(found.names)}." if len(found.names) > BARS else ""
+    left = len(found.names) - shown
+    hidden = f" {left} others, which matter less, are not shown." if left else ""
     return (
         f"Permutation importance in a random forest on {of}, the search's and random search's, each choice encoded by "
         f"the place of its option, with one place more where it was not asked. Five folds: a bar is the mean over them "
@@ -64,7 +72,7 @@ def _explained(found: Importance) -> str:
 def panels(run: Run, effects: Sequence[tuple[str, Sequence[Effect]]]) -> Drawn:
     """The mean accuracy of the options of the first few choices."""
     name, heading = "effects", "What each option did"
-    shown = effects[:PANELS]
+    shown = sorted(effects[:PANELS], key=lambda effect: len(effect[1]))  # so that those in a row are about as tall
     if not shown:
         return Drawn(name, heading, "No choice has been answered in two ways yet, so that there is nothing to compare.")
     rows = [shown[n : n + COLUMNS] for n in range(0, len(shown), COLUMNS)]
@@ -83,8 +91,8 @@ def panels(run: Run, effects: Sequence[tuple[str, Sequence[Effect]]]) -> Drawn:
     figure.supxlabel("mean validation accuracy (%)", size=9, color="#333333")
     hidden = f" The first {PANELS} of {len(effects)} choices; the table has all." if len(effects) > PANELS else ""
     caption = (
-        "Mean accuracy of the trained networks with each option, its 95 % interval (Student's t; cut at the frame; none "
-        "for a single network), and in brackets their number. The strategy keeps what was good, so that an option is "
+        "Mean accuracy of the trained networks with each option, its 95 % interval (Student's t; cut at the frame; "
+        "none for a single network), and in brackets their number. The strategy keeps what was good, so that an option is "
         f"also seen in the company it was kept in: these are means, not effects of the option alone.{hidden}"
     )
     names = ", ".join(spoken(name) for name, _ in shown)
@@ -100,6 +108,7 @@ def _panel(axes: Axes, name: str, options: Sequence[Effect], room: int) -> None:
     axes.set_yticks(places, [f"{_short(effect.option)} ({effect.trials})" for effect in options])
     axes.set_ylim(len(options) - 0.4 - room, len(options) - 0.6)  # rows stand as close in every panel
     axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
     axes.set_title(_short(spoken(name), 34))
 
 
@@ -109,7 +118,7 @@ def _limits(effects: Sequence[Effect]) -> tuple[float, float]:
     span = max(means) - min(means) or 1.0
     ends = [100 * (e.mean + sign * (e.half_width or 0.0)) for e in effects for sign in (-1, 1)]
     low, high = max(min(ends), min(means) - 0.4 * span), min(max(ends), max(means) + 0.4 * span)
-    return low - 0.05 * span, high + 0.05 * span
+    return max(-2.0, low - 0.05 * span), min(102.0, high + 0.05 * span)
 
 
 def _short(text: str, letters: int = LONG) -> str:

@@ -56,7 +56,11 @@ def progress(run: Run) -> Drawn:
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.set_xlabel(f"{unit} since the search began")
     _legend_above(figure, left)
-    compared = " Random search began anew, at the same cost." if run.random else " No random search was run beside it."
+    compared = (
+        " Random search is a search of its own, of as many trials."
+        if run.random
+        else " No random search was run beside it."
+    )
     hidden = f" {_count(below, 'trial')} below the frame." if below else ""
     caption = "The line is the best so far, each point a trial." + compared + hidden
     return Drawn(name, heading, caption, figure, _progress_alt(run))
@@ -76,7 +80,7 @@ def _course(axes: Axes, arm: str, places: Sequence[float], rows: Sequence[Tried]
     scores = [100 * row.score for row in rows]
     kept = _even(len(rows))
     style: dict[str, Any] = {"color": COLOURS[arm], "marker": MARKERS[arm], "linestyle": "none"}
-    axes.plot([places[n] for n in kept], [scores[n] for n in kept], ms=3, alpha=0.35, mew=0, **style)
+    axes.plot([places[n] for n in kept], [scores[n] for n in kept], ms=4, alpha=0.45, mew=0, **style)
     best = list(accumulate(scores, max))
     turns = [n for n in range(len(best)) if n in (0, len(best) - 1) or best[n] > best[n - 1]]
     line: dict[str, Any] = {"linestyle": DASHES[arm], "color": COLOURS[arm], "lw": 2, "drawstyle": "steps-post"}
@@ -125,7 +129,7 @@ def sizes(run: Run, again: Sequence[Finalist]) -> Drawn:
     smallest, largest = format_size(best[0].params), format_size(best[-1].params)
     alt = f"Accuracy against parameters of {_count(len(run.trained), 'network')}; the Pareto front has {len(best)}"
     caption = f"Each point is a network as the search saw it, with one seed; the line joins the {len(best)} that no "
-    caption += "smaller or equally large one beats: the smaller ones are what accuracy costs less for." + hidden
+    caption += f"network of their size or smaller beats (the Pareto front).{hidden}"
     return Drawn(name, heading, caption, figure, f"{alt}, from {smallest} to {largest} parameters")
 
 
@@ -145,11 +149,10 @@ def curves(run: Run, again: Sequence[Finalist]) -> Drawn:
     figure, axes = _panels(3.6, columns=1 + bool(finals))
     left = axes[0]
     for n, row in enumerate(best):
-        of = "trial" if row.arm == "search" else "random trial"
-        _curve(left, row, n, f"{of} {row.number}: {100 * row.score:.2f} %")
+        _curve(left, row, n, f"{_name(row)}: {100 * row.score:.2f} %")
     left.set_title("in the search")
     for n, finalist in enumerate(finals):
-        label = f"{format_size(finalist.first.params)} parameters: {100 * finalist.mean:.2f} %"
+        label = f"{_name(finalist.searched or finalist.first)}: {100 * finalist.mean:.2f} %"
         for row in finalist.rows:
             _curve(axes[1], row, n, label if row is finalist.rows[0] else "")
         axes[1].set_title("final training, a line a seed")
@@ -162,6 +165,10 @@ def curves(run: Run, again: Sequence[Finalist]) -> Drawn:
     return Drawn(name, heading, caption, figure, f"Learning curves of the best {len(best)} trials")
 
 
+def _name(row: Tried) -> str:
+    return {"search": "trial", "random": "random trial", "final": "training"}[row.arm] + f" {row.number}"
+
+
 def _curve(axes: Axes, row: Tried, n: int, label: str) -> None:
     """Of several folds their mean."""
     at: dict[float, list[float]] = {}
@@ -171,7 +178,7 @@ def _curve(axes: Axes, row: Tried, n: int, label: str) -> None:
     epochs = sorted(at)
     heights = [sum(at[epoch]) / len(at[epoch]) for epoch in epochs]
     style: dict[str, Any] = {"color": CURVES[n], "label": label or "_"}
-    marker = {"marker": "."} if len(epochs) == 1 else {}
+    marker: dict[str, Any] = {"marker": "."} if len(epochs) == 1 else {}
     axes.plot(epochs, heights, linestyle=LINES[n], lw=1.5, **style, **marker)
     kept = row.metrics.get("best_epoch")
     if kept in at:

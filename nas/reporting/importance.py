@@ -19,7 +19,7 @@ from nas.selection import half_width
 
 LEAST = 10  # trials, below which nothing is said
 MOST = 1000  # trials that the forest is given, a random subset of more
-FOLDS, TREES, SHUFFLES = 5, 100, 5
+FOLDS, TREES, SHUFFLES = 5, 50, 5
 BINS = 6  # of a number with more options than this and half as many again
 Cell = tuple[int, float, str]  # what an option is ordered by, its word last
 ABSENT = "not asked"  # a choice that a trial did not have to make
@@ -111,7 +111,7 @@ def columns(rows: Sequence[Tried]) -> list[str]:
 
 def encoded(rows: Sequence[Tried]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """`(trials, columns)`: each option by its place, numbers in their order, one that was not asked before all."""
-    table = []
+    table: list[list[float]] = []
     for name in varied(rows):
         cells = [_cell(row.choices.get(name)) for row in rows]
         place = {cell: n for n, cell in enumerate(sorted(set(cells)))}

@@ -114,7 +114,7 @@ def _head(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
         "Strategy": config.get("strategy"),
         "Parameter budget": f"{run.budget:,}" if run.budget else "none recorded",
         "Tuning budget": wording.tuning(run),
-        "A training": wording.stopping(run),
+        "Each training": wording.stopping(run),
         "Data": f"{config.get('data')} ({shape or '?'} to {data.get('classes', '?')} classes)",
         "Split": wording.samples(run),
         "Fingerprint of the data": data.get("fingerprint", "not recorded"),
@@ -122,13 +122,16 @@ def _head(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
         "When": wording.when(run),
         "Versions": ", ".join(f"{name} {version}" for name, version in (record.get("versions") or {}).items()),
         "Git commit": record.get("git_commit") or "not recorded (no git checkout)",
-        "Searched again by": f"python -m nas.search --config {where}/config.yaml --out ELSEWHERE",
+        "Run again by": f"python -m nas.search --config {where}/config.yaml --out ELSEWHERE",
     }
-    unread = f"{wording.count(run.unread, 'line')} of the logs could not be read, and is left out." if run.unread else ""
+    unread = (
+        f"{wording.count(run.unread, 'line')} of the logs could not be read, and is left out." if run.unread else ""
+    )
     return {
         "title": run.path.resolve().name,
         "state": wording.state(run),
         "unread": unread,
+        "headline": wording.headline(run, again),
         "answer": wording.answer(run, again),
         "use": f"python {where}/best/predict.py samples.npy" if run.exported else "",
         "facts": {name: str(value) for name, value in facts.items()},
@@ -145,7 +148,7 @@ def _selection(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
             "searched": "" if f.searched is None else wording.percent(f.searched.score),
             "mean": wording.percent(f.mean),
             "half": "" if f.half_width is None else f"± {wording.points(f.half_width)}",
-            "values": ", ".join(f"{100 * value:.2f}" for value in f.values),
+            "each": ", ".join(f"{100 * value:.2f}" for value in f.values),
             "epochs": f"{f.first.epochs:g}",
             "chosen": f is best,
         }
@@ -163,15 +166,16 @@ def _network(run: Run, folder: Path) -> dict[str, Any]:
     file = folder / "architecture.svg"
     if architecture is None:
         file.unlink(missing_ok=True)
-        return {"network": "", "picture": Markup(), "layers": [], "folded": False, "colours": COLOURS, "total": 0}
+        return {"network": "", "picture": Markup(), "layers": []}
     draw(architecture, file)
     words = f"The best network: {architecture}"
     rows = layers(architecture, run.budget)
     return {
         "network": str(architecture),
-        "picture": inline(file.read_text(encoding="utf-8"), "architecture", words),
+        "picture": inline(file.read_text(encoding="utf-8"), "architecture", words, 1.25),
         "layers": rows,
         "folded": len(rows) > LONG,
+        "parts": any(row.part for row in rows),
         "colours": COLOURS,
         "total": architecture.num_params,
     }

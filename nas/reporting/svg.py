@@ -56,9 +56,10 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def inline(svg: str, name: str, alt: str) -> Markup:
+def inline(svg: str, name: str, alt: str, least: float = 0.0) -> Markup:
     """The drawing for a page: `name` keeps its ids apart from those of others, `alt` says what is to be seen.
 
+    `least`: pixels that a unit of it is shown with at least, so that its letters can be read.
     Nothing in it points out of the page. What matplotlib draws is trusted to be well-formed; it escapes its texts.
     """
     svg = svg[svg.index("<svg") :]
@@ -72,7 +73,8 @@ def inline(svg: str, name: str, alt: str) -> Markup:
     opened = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img" '
         f'aria-label={quoteattr(alt)} viewBox="0 0 {width:g} {height:g}" '
-        f'style="max-width: {width * 1.45:.0f}px; stroke-linejoin: round; stroke-linecap: butt">'
+        f'style="max-width: {width * 1.45:.0f}px; min-width: {width * least:.0f}px; '
+        'stroke-linejoin: round; stroke-linecap: butt">'
     )
     return Markup(f"{opened}<title>{escape(alt)}</title>{body}")  # noqa: S704 - of numbers, escaped text and matplotlib's
 

@@ -13,6 +13,7 @@ from nas.reporting.finals import Finalist
 from nas.reporting.importance import Effect
 
 MANY = 8  # numbers of failed trials that are named
+FIRST = 6  # choices in a table of means
 
 
 @dataclass(frozen=True)
@@ -134,12 +135,12 @@ def ablation(run: Run, best: Tried, effects: Sequence[tuple[str, Sequence[Effect
     """The best network beside those that differ in one choice; beside the means of options where none was tried."""
     beside = neighbours(run.trained, best)
     if not beside:
-        return _means(effects, best)
-    rows = [("best network", *_facts(best, best))]
+        return _means(effects)
+    rows = [("chosen network", *_facts(best, best))]
     rows += [(f"{words.spoken(name)}: {was} → {now}", *_facts(row, best)) for name, was, now, row in beside]
     caption = (
-        "Ablation: the best network of the search, and networks tried by the search that differ from it in one choice "
-        "(and what follows from it). One training each, so that small differences may be chance."
+        "Ablation: the chosen network as the search saw it, and networks that were tried and differ from it in one "
+        "choice (and what follows from it). One training each, so that small differences may be chance."
     )
     head = ("choice", "validation accuracy (%)", "difference (points)", "parameters", "epochs")
     return Table(caption, head, tuple(rows))
@@ -165,16 +166,16 @@ def _facts(row: Tried, best: Tried) -> tuple[str, ...]:
     return f"{100 * row.score:.2f}", difference, f"{row.params:,}", f"{row.epochs:g}"
 
 
-def _means(effects: Sequence[tuple[str, Sequence[Effect]]], best: Tried) -> Table | None:
+def _means(effects: Sequence[tuple[str, Sequence[Effect]]]) -> Table | None:
     rows = []
-    for name, options in effects:
+    for name, options in effects[:FIRST]:
         for effect in options:
             half = "" if effect.half_width is None else f"{100 * effect.half_width:.2f}"
             mean = f"{100 * effect.mean:.2f}"
             rows.append((f"{words.spoken(name)} = {effect.option}", mean, half, str(effect.trials)))
     caption = (
-        "Mean validation accuracy of the networks with each option. No network was tried that differs from the best one "
-        "in a single choice, so that these are means over whatever else differed."
+        "Mean validation accuracy of the networks with each option of the choices that matter most. No network was "
+        "tried that differs from the chosen one in one choice, so that these are means over whatever else differed."
     )
     head = ("option", "mean accuracy (%)", "95 % interval (± points)", "networks")
     return Table(caption, head, tuple(rows)) if rows else None

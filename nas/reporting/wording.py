@@ -18,6 +18,7 @@ from nas.reporting.finals import (
     seed_deviation,
 )
 from nas.reporting.tables import signed
+from nas.selection import Difference
 
 PHASES = {
     "search": "The search is still running",
@@ -28,12 +29,32 @@ PHASES = {
     "failed": "The search ended with an error; see its terminal and errors.log",
     "killed": "The search was killed, or has written no state; the same command continues it",
 }
+FLATTERED = (
+    "The best of many noisy scores is flattered by chance: of networks that are equally good the luckiest comes first. "
+    "So the finalists were trained again with fresh seeds, and compared by these."
+)
+ALONE = (
+    "Random search at equal cost was not run (it is left out with --no-baseline, and under --time), so that nothing can "
+    "be said of what the strategy is worth."
+)
+ONCE = "Each search was run once, and seeds of the training say nothing of the chance in a search."
 
 
 def state(run: Run) -> str:
     """Why a report is not that of a finished search; empty where it is."""
     said = PHASES.get(run.state.phase, "")
     return f"{said}. This page shows what had ended when it was made." if said else ""
+
+
+def headline(run: Run, again: Sequence[Finalist]) -> str:
+    """The result in figures."""
+    best = chosen(run, again)
+    if best is None and not run.ranked:
+        return "No network yet"
+    row, accuracy = (run.ranked[0], run.ranked[0].score) if best is None else (best.first, best.mean)
+    half = "" if best is None or best.half_width is None else f" ± {points(best.half_width)}"
+    held = "" if run.tested is None else f", {percent(run.tested)} on the test part"
+    return f"{100 * accuracy:.2f}{half} % validation accuracy{held}, {row.params:,} parameters"
 
 
 def answer(run: Run, again: Sequence[Finalist]) -> list[str]:
@@ -46,8 +67,10 @@ def answer(run: Run, again: Sequence[Finalist]) -> list[str]:
     if best is None:
         row = run.ranked[0]
         return [
-            f"The best of {count(len(run.tried), 'trial')} has {percent(row.score)} validation accuracy with "
-            f"{size(run, row)}. {test(run)}",
+            (
+                f"The best of {count(len(run.tried), 'trial')} has {percent(row.score)} validation accuracy with "
+                f"{size(run, row)}. {test(run)}"
+            ),
             "It was not trained again with fresh seeds, and the best of many single trainings is flattered by chance.",
         ]
     return [
@@ -86,10 +109,7 @@ def flattered(run: Run, again: Sequence[Finalist]) -> list[str]:
     best = chosen(run, again)
     if best is None:
         return []
-    said = [
-        "The best of many noisy scores is flattered by chance: of networks that are equally good the luckiest comes "
-        "first. So the finalists were trained again with fresh seeds, and compared by these."
-    ]
+    said = [FLATTERED]
     if best.searched is not None:
         said.append(_fall(run, best, best.searched))
     if ahead := leads(again):
@@ -129,34 +149,29 @@ def _fall(run: Run, best: Finalist, searched: Tried) -> str:
 def compared(run: Run, again: Sequence[Finalist]) -> list[str]:
     """The search against random search at equal cost."""
     if not run.random:
-        return [
-            "Random search at equal cost was not run (it is left out with --no-baseline, and under --time), so that "
-            "nothing can be said of what the strategy is worth."
-        ]
-    once = "Each search was run once, and seeds of the training say nothing of the chance in a search."
+        return [ALONE]
     ours, theirs = best_of(run, run.search), best_of(run, run.random)
     if ours is None or theirs is None:
         return ["One of the two searches has no result, so that they cannot be compared."]
     if ours.key == theirs.key:
-        return ["The search and random search at equal cost have found the same network.", once]
+        return ["The search and random search at equal cost have found the same network.", ONCE]
     found = against_random(run, again)
     if found is None:
-        return [
-            f"In the search its best had {percent(ours.score)}, random search's {percent(theirs.score)}. These two were "
-            "not both trained again, so that nothing can be said of chance.",
-            once,
-        ]
+        said = f"The search's best had {percent(ours.score)} there, random search's {percent(theirs.score)}."
+        return [f"{said} They were not both trained again, so that nothing can be said of chance.", ONCE]
     first, second, apart = found
+    said = f"On fresh seeds the search's best has {percent(first.mean)}, random search's best {percent(second.mean)}."
     verdict = {
         True: f"The search's best network is significantly {'better' if apart.value > 0 else 'worse'}.",
         False: "Neither is significantly better: the interval includes zero.",
         None: "With one seed each it cannot be said whether that is more than chance.",
     }[apart.significant]
-    return [
-        f"On fresh seeds the search's best has {percent(first.mean)}, random search's best {percent(second.mean)}. "
-        f"Difference: {apart}. {verdict}",
-        once,
-    ]
+    return [f"{said} The difference is {_difference(apart)}. {verdict}", ONCE]
+
+
+def _difference(apart: Difference) -> str:
+    interval = "" if apart.low is None or apart.high is None else f"{signed(apart.low)} to {signed(apart.high)}"
+    return f"{signed(apart.value)} points" + (f" (95 % interval {interval})" if interval else "")
 
 
 def stopping(run: Run) -> str:
@@ -182,15 +197,15 @@ def tuning(run: Run) -> str:
     rows = [*run.tried, *run.final]
     seconds, epochs = sum(row.seconds for row in rows), sum(row.epochs for row in rows)
     arms = [(len(run.search), "of the search"), (len(run.random), "of random search")]
-    trials = " and ".join(f"{number:,} {name}" for number, name in arms if number) or "none"
+    trials = " and ".join(f"{count(number, 'trial')} {name}" for number, name in arms if number) or "no trial"
     again = f", {count(len(run.final), 'final training')}" if run.final else ""
-    return f"{trials} trials{again}; {duration(seconds)} of training, {epochs:,.0f} epochs{limits}"
+    return f"{trials}{again}; {duration(seconds)} of training, {epochs:,.0f} epochs{limits}"
 
 
 def seeds(run: Run) -> str:
     """Of the search, and the fresh ones."""
     fresh = sorted({row.seed for row in run.final})
-    said = f"search: {run.config.get('seed')}"
+    said = f"search: seed {run.config.get('seed')}"
     return f"{said}; final trainings: {', '.join(map(str, fresh))}" if fresh else said
 
 
@@ -206,8 +221,9 @@ def when(run: Run) -> str:
     """The day and hour that it began and ended, in UTC."""
     if not run.state.began:
         return "not recorded"
-    ends = [run.state.began, *([run.state.ended] if run.state.ended else [])]
-    return " to ".join(time.strftime("%Y-%m-%d %H:%M", time.gmtime(end)) for end in ends) + " (UTC)"
+    began = time.strftime("%Y-%m-%d %H:%M", time.gmtime(run.state.began))
+    ended = f", ended {duration(run.state.ended - run.state.began)} later" if run.state.ended else ""
+    return f"{began} UTC{ended}"
 
 
 def percent(accuracy: float) -> str:
