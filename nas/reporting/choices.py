@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nas.drawing.words import spoken
-from nas.reporting.facts import Run
 from nas.reporting.figures import COLOURS, FAINT, INK, WIDTH, Drawn
 from nas.reporting.importance import EPOCHS, Effect, Importance
 
@@ -18,13 +17,13 @@ PANELS, COLUMNS = 9, 3
 LONG = 22  # letters of a label
 
 
-def bars(run: Run, found: Importance | None, missing: str) -> Drawn:
+def bars(found: Importance | None, missing: str) -> Drawn:
     """The importance of the choices; `missing` says why there is none."""
     name, heading = "importance", "Which choices matter"
     if found is None:
         return Drawn(name, heading, missing)
-    several = max(FEWEST, sum(mean > 0 for mean in found.means))
-    shown = list(zip(found.names, found.means, found.deviations, strict=True))[: min(BARS, several)][::-1]
+    several = min(BARS, _several(found))
+    shown = list(zip(found.names, found.means, found.deviations, strict=True))[:several][::-1]
     figure = Figure(figsize=(WIDTH, 0.9 + 0.27 * len(shown)), layout="constrained", facecolor="white")
     axes = figure.subplots()
     colours = [FAINT if name == EPOCHS else COLOURS["search"] for name, _, _ in shown]
@@ -44,6 +43,11 @@ def bars(run: Run, found: Importance | None, missing: str) -> Drawn:
         figure,
         f"Importance of {len(shown)} choices; the first are {first}",
     )
+
+
+def _several(found: Importance) -> int:
+    """How many choices are worth showing: those that matter at all, and never fewer than a few."""
+    return max(FEWEST, sum(mean > 0 for mean in found.means))
 
 
 def _explained(found: Importance, shown: int) -> str:
@@ -69,10 +73,11 @@ def _explained(found: Importance, shown: int) -> str:
     )
 
 
-def panels(run: Run, effects: Sequence[tuple[str, Sequence[Effect]]]) -> Drawn:
-    """The mean accuracy of the options of the first few choices."""
+def panels(effects: Sequence[tuple[str, Sequence[Effect]]], found: Importance | None) -> Drawn:
+    """The mean accuracy of the options of the first few choices; of those that matter, where that is known."""
     name, heading = "effects", "What each option did"
-    shown = sorted(effects[:PANELS], key=lambda effect: len(effect[1]))  # so that those in a row are about as tall
+    most = PANELS if found is None else min(PANELS, _several(found))
+    shown = sorted(effects[:most], key=lambda effect: len(effect[1]))  # so that those in a row are about as tall
     if not shown:
         return Drawn(name, heading, "No choice has been answered in two ways yet, so that there is nothing to compare.")
     rows = [shown[n : n + COLUMNS] for n in range(0, len(shown), COLUMNS)]
@@ -89,11 +94,11 @@ def panels(run: Run, effects: Sequence[tuple[str, Sequence[Effect]]]) -> Drawn:
         axes.set_xlim(*limits)
         axes.tick_params(labelbottom=True)
     figure.supxlabel("mean validation accuracy (%)", size=9, color="#333333")
-    hidden = f" The first {PANELS} of {len(effects)} choices; the table has all." if len(effects) > PANELS else ""
+    hidden = f" {len(shown)} of {len(effects)} choices; the table has all." if len(effects) > len(shown) else ""
     caption = (
         "Mean accuracy of the trained networks with each option, its 95 % interval (Student's t; cut at the frame; "
-        "none for a single network), and in brackets their number. The strategy keeps what was good, so that an option is "
-        f"also seen in the company it was kept in: these are means, not effects of the option alone.{hidden}"
+        "none for a single network), and in brackets their number. The strategy keeps what was good, so that an option "
+        f"is also seen in the company it was kept in: these are means, not effects of the option alone.{hidden}"
     )
     names = ", ".join(spoken(name) for name, _ in shown)
     return Drawn(name, heading, caption, figure, f"Mean accuracy of each option of: {names}")
@@ -105,7 +110,7 @@ def _panel(axes: Axes, name: str, options: Sequence[Effect], room: int) -> None:
         half = 100 * (effect.half_width or 0.0)
         style: dict[str, Any] = {"fmt": "o", "ms": 5, "color": COLOURS["search"], "elinewidth": 1.6, "mew": 0}
         axes.errorbar([100 * effect.mean], [place], xerr=[half], **style)
-    axes.set_yticks(places, [f"{_short(effect.option)} ({effect.trials})" for effect in options])
+    axes.set_yticks(places, [f"{_short(effect.option)} ({effect.trials:,})" for effect in options])
     axes.set_ylim(len(options) - 0.4 - room, len(options) - 0.6)  # rows stand as close in every panel
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

@@ -110,15 +110,15 @@ def sizes(run: Run, again: Sequence[Finalist]) -> Drawn:
         style: dict[str, Any] = {"marker": MARKERS[arm], "color": COLOURS[arm], "linestyle": "none", "mew": 0}
         if kept:
             points = [row.params for row in kept], [100 * row.score for row in kept]
-            axes.plot(*points, ms=5, alpha=0.6, label=ARMS[arm], **style)
+            axes.plot(*points, **_dots(len(kept)), label=ARMS[arm], **style)
     best = front(run.trained)
     ends = [*best, max(run.trained, key=lambda row: row.params)]  # no larger network is better than the front's last
     heights = [100 * row.score for row in best]
     steps: dict[str, Any] = {"drawstyle": "steps-post", "color": GREEN, "lw": 1.6, "label": "Pareto front"}
     axes.plot([row.params for row in ends], [*heights, heights[-1]], **steps)
     axes.plot([row.params for row in best], heights, "D", ms=4, mfc="white", mec=GREEN, mew=1.3)
-    star = _star(run, again)
-    axes.plot([star.params], [100 * star.score], "*", ms=15, mfc="#F0E442", mec=INK, mew=1, label="chosen network")
+    best_one, label = _star(run, again)
+    axes.plot([best_one.params], [100 * best_one.score], "*", ms=15, mfc="#F0E442", mec=INK, mew=1, label=label)
     if run.budget:
         axes.axvline(run.budget, color=INK, lw=1.2, ls=(0, (2, 2)), label=f"budget {format_size(run.budget)}")
     below = _frame(axes, [row.score for row in run.trained])
@@ -133,10 +133,17 @@ def sizes(run: Run, again: Sequence[Finalist]) -> Drawn:
     return Drawn(name, heading, caption, figure, f"{alt}, from {smallest} to {largest} parameters")
 
 
-def _star(run: Run, again: Sequence[Finalist]) -> Tried:
-    """The chosen network as the search saw it."""
+def _star(run: Run, again: Sequence[Finalist]) -> tuple[Tried, str]:
+    """The chosen network as its search saw it, and what it is called."""
     best = chosen(run, again)
-    return best.searched if best and best.searched and best.searched.value is not None else run.ranked[0]
+    if best is None or best.searched is None:
+        return run.ranked[0], "best in the search"
+    return best.searched, "chosen network"
+
+
+def _dots(number: int) -> dict[str, Any]:
+    """Smaller and fainter where there are many."""
+    return {"ms": 5, "alpha": 0.6} if number < 300 else {"ms": 3, "alpha": 0.35}
 
 
 def curves(run: Run, again: Sequence[Finalist]) -> Drawn:
@@ -198,8 +205,9 @@ def durations(run: Run) -> Drawn:
         rows = [row for row in trained if row.arm == arm]
         kept = [rows[n] for n in _even(len(rows))]
         style: dict[str, Any] = {"marker": MARKERS[arm], "color": COLOURS[arm], "linestyle": "none", "mew": 0}
+        style |= {**_dots(len(kept)), "label": ARMS[arm]}
         if kept:
-            axes.plot([r.number for r in kept], [r.seconds / seconds for r in kept], ms=5, label=ARMS[arm], **style)
+            axes.plot([r.number for r in kept], [r.seconds / seconds for r in kept], **style)
     if failed:
         cross: dict[str, Any] = {"color": INK, "linestyle": "none", "clip_on": False, "label": "failed"}
         axes.plot([row.number for row in failed], [0] * len(failed), marker="x", ms=6, mew=1.6, **cross)

@@ -19,7 +19,7 @@ from nas.selection import half_width
 
 LEAST = 10  # trials, below which nothing is said
 MOST = 1000  # trials that the forest is given, a random subset of more
-FOLDS, TREES, SHUFFLES = 5, 50, 5
+FOLDS, TREES, SHUFFLES = 5, 40, 5
 BINS = 6  # of a number with more options than this and half as many again
 Cell = tuple[int, float, str]  # what an option is ordered by, its word last
 ABSENT = "not asked"  # a choice that a trial did not have to make
@@ -55,7 +55,7 @@ class Effect:
 def varied(rows: Sequence[Tried]) -> list[str]:
     """The choices that were not answered alike by all of the trials."""
     names = dict.fromkeys(name for row in rows for name in row.choices)
-    return [name for name in names if len({_cell(row.choices.get(name)) for row in rows}) > 1]
+    return [name for name in names if len({row.choices.get(name) for row in rows}) > 1]
 
 
 def reason_against(rows: Sequence[Tried]) -> str | None:

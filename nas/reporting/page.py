@@ -37,7 +37,7 @@ def write(path: Path) -> Path:
     told, reason = _importance(run)
     options = _effects(run, told)
     with style():
-        drawn = [*_drawn(run, again), choices.bars(run, told, reason), choices.panels(run, options)]
+        drawn = [*_drawn(run, again), choices.bars(told, reason), choices.panels(options, told)]
         charts = [_chart(one, folder) for one in drawn]
     best = chosen(run, again)
     context = {

@@ -13,6 +13,7 @@ from nas.reporting.finals import Finalist
 from nas.reporting.importance import Effect
 
 MANY = 8  # numbers of failed trials that are named
+EACH, ROWS = 3, 24  # networks of a choice and of all in an ablation
 FIRST = 6  # choices in a table of means
 
 
@@ -136,11 +137,15 @@ def ablation(run: Run, best: Tried, effects: Sequence[tuple[str, Sequence[Effect
     beside = neighbours(run.trained, best)
     if not beside:
         return _means(effects)
+    shown = [one for one in beside if sum(other[0] == one[0] for other in beside[: beside.index(one)]) < EACH][:ROWS]
     rows = [("chosen network", *_facts(best, best))]
-    rows += [(f"{words.spoken(name)}: {was} → {now}", *_facts(row, best)) for name, was, now, row in beside]
+    rows += [(f"{words.spoken(name)}: {was} → {now}", *_facts(row, best)) for name, was, now, row in shown]
+    left = len(beside) - len(shown)
+    hidden = f" {left:,} others, of choices that have several here, are left out." if left else ""
     caption = (
         "Ablation: the chosen network as the search saw it, and networks that were tried and differ from it in one "
-        "choice (and what follows from it). One training each, so that small differences may be chance."
+        "choice (and what follows from it). One training each, so that small differences may be "
+        f"chance.{hidden}"
     )
     head = ("choice", "validation accuracy (%)", "difference (points)", "parameters", "epochs")
     return Table(caption, head, tuple(rows))

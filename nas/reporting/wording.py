@@ -34,8 +34,8 @@ FLATTERED = (
     "So the finalists were trained again with fresh seeds, and compared by these."
 )
 ALONE = (
-    "Random search at equal cost was not run (it is left out with --no-baseline, and under --time), so that nothing can "
-    "be said of what the strategy is worth."
+    "Random search at equal cost was not run (it is left out with --no-baseline, and under --time), so that nothing "
+    "can be said of what the strategy is worth."
 )
 ONCE = "Each search was run once, and seeds of the training say nothing of the chance in a search."
 
