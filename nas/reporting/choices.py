@@ -120,7 +120,7 @@ def _panel(axes: Axes, name: str, options: Sequence[Effect], room: int) -> None:
 def _limits(effects: Sequence[Effect]) -> tuple[float, float]:
     """All means, and of their intervals as much as lies within once again their range."""
     means = [100 * effect.mean for effect in effects]
-    span = max(means) - min(means) or 1.0
+    span = max(means) - min(means) or 5.0
     ends = [100 * (e.mean + sign * (e.half_width or 0.0)) for e in effects for sign in (-1, 1)]
     low, high = max(min(ends), min(means) - 0.4 * span), min(max(ends), max(means) + 0.4 * span)
     return max(-2.0, low - 0.05 * span), min(102.0, high + 0.05 * span)

@@ -53,7 +53,7 @@ def progress(run: Run) -> Drawn:
             _course(right, arm, [row.elapsed / seconds for row in rows], rows)
     below = _frame(left, [row.score for row in run.ranked])
     left.set(xlabel="trials that have ended", ylabel="validation accuracy (%)")
-    left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     right.set_xlabel(f"{unit} since the search began")
     _legend_above(figure, left)
     compared = (
@@ -148,9 +148,10 @@ def _dots(number: int) -> dict[str, Any]:
 
 def curves(run: Run, again: Sequence[Finalist]) -> Drawn:
     """Learning curves of the best trials of both searches, and of the finalists."""
-    name, heading = "curves", f"Learning curves of the best {TOP}"
+    name = "curves"
     best = [row for row in run.ranked if row.copy_of is None and row.curve][:TOP]
     finals = [finalist for finalist in again if any(row.curve for row in finalist.rows)][:TOP]
+    heading = f"Learning curves of the best {len(best)}" if len(best) > 1 else "Learning curve"
     if not best and not finals:
         return Drawn(name, heading, "No learning curves have been logged.")
     figure, axes = _panels(3.6, columns=1 + bool(finals))
@@ -197,10 +198,13 @@ def durations(run: Run) -> Drawn:
     name, heading = "durations", "Duration of trials"
     trained = [row for row in run.trained if row.seconds > 0]
     failed = [row for row in run.tried if row.value is None]
-    if not trained and not failed:
-        return Drawn(name, heading, "No trial has ended yet.")
+    if not trained:
+        missing = (
+            f"None of {_count(len(failed), 'trial')} was trained to the end." if failed else "No trial has ended yet."
+        )
+        return Drawn(name, heading, missing)
     figure, axes = _panel(2.9)
-    unit, seconds = _unit(max((row.seconds for row in trained), default=1.0))
+    unit, seconds = _unit(max(row.seconds for row in trained))
     for arm in SEARCHES:
         rows = [row for row in trained if row.arm == arm]
         kept = [rows[n] for n in _even(len(rows))]
@@ -211,7 +215,7 @@ def durations(run: Run) -> Drawn:
     if failed:
         cross: dict[str, Any] = {"color": INK, "linestyle": "none", "clip_on": False, "label": "failed"}
         axes.plot([row.number for row in failed], [0] * len(failed), marker="x", ms=6, mew=1.6, **cross)
-    axes.set_ylim(0, None if trained else 1)
+    axes.set_ylim(0, None)
     axes.set(xlabel="number of the trial", ylabel=f"{unit} of training")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _legend_above(figure, axes)

@@ -146,11 +146,11 @@ def _cell(option: Scalar | None) -> Cell:
     if option is None:
         return (0, 0.0, ABSENT)
     if isinstance(option, int | float) and not isinstance(option, bool):
-        return (1, float(option), _word(option))
-    return (2, 0.0, _word(option))
+        return (1, float(option), word(option))
+    return (2, 0.0, word(option))
 
 
-def _word(option: Scalar) -> str:
+def word(option: Scalar) -> str:
     """An option as it is read: `yes`, `0.05`, `0.001`."""
     if isinstance(option, bool):
         return "yes" if option else "no"

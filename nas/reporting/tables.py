@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,10 +11,11 @@ from nas.architecture import Architecture
 from nas.drawing import words
 from nas.reporting.facts import ARMS, Run, Tried
 from nas.reporting.finals import Finalist
-from nas.reporting.importance import Effect
+from nas.reporting.importance import Effect, word
 
 MANY = 8  # numbers of failed trials that are named
 EACH, ROWS = 3, 24  # networks of a choice and of all in an ablation
+Neighbour = tuple[str, str, str, Tried]  # a choice, its answers here and there, the network there
 FIRST = 6  # choices in a table of means
 
 
@@ -101,7 +103,8 @@ def _line(row: Tried) -> str:
 
 
 def _named(rows: Sequence[Tried]) -> str:
-    names = [f"{'' if row.arm == 'search' else row.arm + ' '}{row.number}" for row in rows]
+    ordered = sorted(rows, key=lambda row: (list(ARMS).index(row.arm), row.number))
+    names = [f"{'' if row.arm == 'search' else row.arm + ' '}{row.number}" for row in ordered]
     return ", ".join(names[:MANY]) + (f" and {len(names) - MANY:,} more" if len(names) > MANY else "")
 
 
@@ -137,7 +140,7 @@ def ablation(run: Run, best: Tried, effects: Sequence[tuple[str, Sequence[Effect
     beside = neighbours(run.trained, best)
     if not beside:
         return _means(effects)
-    shown = [one for one in beside if sum(other[0] == one[0] for other in beside[: beside.index(one)]) < EACH][:ROWS]
+    shown = _few(beside)
     rows = [("chosen network", *_facts(best, best))]
     rows += [(f"{words.spoken(name)}: {was} → {now}", *_facts(row, best)) for name, was, now, row in shown]
     left = len(beside) - len(shown)
@@ -151,18 +154,29 @@ def ablation(run: Run, best: Tried, effects: Sequence[tuple[str, Sequence[Effect
     return Table(caption, head, tuple(rows))
 
 
-def neighbours(rows: Sequence[Tried], best: Tried) -> list[tuple[str, str, str, Tried]]:
+def _few(beside: Sequence[Neighbour]) -> list[Neighbour]:
+    """The best few of each choice."""
+    taken: Counter[str] = Counter()
+    shown: list[Neighbour] = []
+    for one in beside:
+        taken[one[0]] += 1
+        if taken[one[0]] <= EACH and len(shown) < ROWS:
+            shown.append(one)
+    return shown
+
+
+def neighbours(rows: Sequence[Tried], best: Tried) -> list[Neighbour]:
     """Trained networks with one choice answered otherwise: its name, the best's answer, theirs; best first.
 
     What is asked on one side alone follows from that choice. Of the same choices the best-trained one stands for all.
     """
-    found: dict[str, tuple[str, str, str, Tried]] = {}
+    found: dict[str, Neighbour] = {}
     for row in sorted((row for row in rows if row.value is not None), key=lambda row: -row.score):
         both = [name for name in best.choices if name in row.choices]
         differing = [name for name in both if best.choices[name] != row.choices[name]]
         if len(differing) == 1:
             (name,) = differing
-            found.setdefault(row.key, (name, str(best.choices[name]), str(row.choices[name]), row))
+            found.setdefault(row.key, (name, word(best.choices[name]), word(row.choices[name]), row))
     return list(found.values())
 
 

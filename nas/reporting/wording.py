@@ -53,7 +53,7 @@ def headline(run: Run, again: Sequence[Finalist]) -> str:
         return "No network yet"
     row, accuracy = (run.ranked[0], run.ranked[0].score) if best is None else (best.first, best.mean)
     half = "" if best is None or best.half_width is None else f" ± {points(best.half_width)}"
-    held = "" if run.tested is None else f", {percent(run.tested)} on the test part"
+    held = "" if run.tested is None or not exported(run, row) else f", {percent(run.tested)} on the test part"
     return f"{100 * accuracy:.2f}{half} % validation accuracy{held}, {row.params:,} parameters"
 
 
@@ -65,17 +65,15 @@ def answer(run: Run, again: Sequence[Finalist]) -> list[str]:
         return [f"No network was trained to the end: all of the {count(len(run.tried), 'trial')} failed."]
     best = chosen(run, again)
     if best is None:
-        row = run.ranked[0]
+        row, trials = run.ranked[0], count(len(run.tried), "trial")
         return [
-            (
-                f"The best of {count(len(run.tried), 'trial')} has {percent(row.score)} validation accuracy with "
-                f"{size(run, row)}. {test(run)}"
-            ),
+            f"The best of {trials} has {percent(row.score)} validation accuracy, with {size(run, row)}.",
+            test(run, row),
             "It was not trained again with fresh seeds, and the best of many single trainings is flattered by chance.",
         ]
     return [
         f"The best network has {percent(best.mean)} validation accuracy, {_mean(best)}, with {size(run, best.first)}.",
-        test(run),
+        test(run, best.first),
     ]
 
 
@@ -91,8 +89,15 @@ def size(run: Run, row: Tried) -> str:
     return f"{row.params:,} parameters{of}"
 
 
-def test(run: Run) -> str:
-    """The test accuracy, and what its sample leaves open."""
+def exported(run: Run, row: Tried) -> bool:
+    """Whether best/ holds the network of `row`; a search that goes on may have found another since."""
+    return run.exported.get("parameters") == row.params
+
+
+def test(run: Run, row: Tried) -> str:
+    """The test accuracy of a network, and what its sample leaves open."""
+    if run.exported and not exported(run, row):
+        return "The network in best/ is another one, exported before; this one has not been tested."
     if run.tested is None:
         return "Its accuracy on the test part has not been measured."
     samples = run.samples[2] if len(run.samples) == 3 else 0
