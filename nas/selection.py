@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import mean, stdev
+from statistics import mean, stdev, variance
 
 from scipy import stats
 
@@ -89,10 +89,13 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     value = mean(ours) - mean(theirs)
     if len(ours) < 2 or len(theirs) < 2:
         return Difference(value)
-    if stdev(ours) == stdev(theirs) == 0:  # Welch's interval is not defined
+    of_means = [(variance(values) / len(values), len(values) - 1) for values in (ours, theirs)]
+    error = sum(spread for spread, _ in of_means)
+    if not error:  # no chance to be seen, and Welch's interval is not defined
         return Difference(value, value, value)
-    interval = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(LEVEL)
-    return Difference(value, float(interval.low), float(interval.high))
+    freedom = error**2 / sum(spread**2 / less for spread, less in of_means)  # Welch and Satterthwaite
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error**0.5
+    return Difference(value, value - reach, value + reach)
 
 
 def against_random(
