@@ -36,13 +36,8 @@ def bars(found: Importance | None, missing: str) -> Drawn:
     axes.axvline(0, color=INK, lw=1)
     axes.set_xlabel("accuracy of the prediction lost where the choice is shuffled (points)")
     first = ", ".join(spoken(name) for name in found.names[:3])
-    return Drawn(
-        name,
-        heading,
-        _explained(found, len(shown)),
-        figure,
-        f"Importance of {len(shown)} choices; the first are {first}",
-    )
+    alt = f"Importance of {len(shown)} choices; the first are {first}"
+    return Drawn(name, heading, _explained(found, len(shown)), figure, alt)
 
 
 def _several(found: Importance) -> int:
@@ -60,7 +55,7 @@ def _explained(found: Importance, shown: int) -> str:
     )
     control = (
         " Grey: the epochs that a trial was given are no choice of the network, but move its accuracy."
-        if EPOCHS in found.names
+        if EPOCHS in found.names[:shown]
         else ""
     )
     left = len(found.names) - shown

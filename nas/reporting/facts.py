@@ -110,6 +110,8 @@ class Run:
             state = record.state()
         except (OSError, TypeError):  # no log yet, or a state that says nothing
             state = State()
+        if not (path / "state.json").is_file():  # the dates of files are of the last copy as likely as of the search
+            state = State(state.phase)
         arms: dict[str, list[Tried]] = {}
         unread = 0
         for arm, name in LOGS.items():

@@ -259,7 +259,8 @@ def _frame(axes: Axes, scores: Sequence[float]) -> int:
 
 def _log_sizes(axes: Axes, params: Sequence[int]) -> None:
     """A logarithmic axis with a few round numbers on it, however short it is."""
-    low, high = max(1, min(params)) / 1.1, max(params) * 1.1
+    room = max(1.01, (max(params) / max(1, min(params))) ** 0.05)
+    low, high = max(1, min(params)) / room, max(params) * room
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     decades = range(int(np.log10(low)) - 1, int(np.log10(high)) + 2)

@@ -19,9 +19,11 @@ from nas.reporting.facts import Run
 from nas.reporting.figures import Drawn
 from nas.reporting.finals import Finalist, chosen, finalists
 from nas.reporting.importance import EPOCHS, Effect, Importance, effects, importance, reason_against, varied
-from nas.reporting.svg import inline, save, style
+from nas.reporting.svg import inline, save, style, width
 from nas.reporting.tables import ablation, costs, failures, found_by, layers
 
+LEGIBLE = 1.1  # pixels of a unit of a network's picture, whose letters are 8 units high
+SHEET = 1232  # pixels that the page has for it
 LONG = 40  # layers, from which on their table is folded
 
 
@@ -169,10 +171,12 @@ def _network(run: Run, folder: Path) -> dict[str, Any]:
         return {"network": "", "picture": Markup(), "layers": []}
     draw(architecture, file)
     words = f"The best network: {architecture}"
+    picture = inline(file.read_text(encoding="utf-8"), "architecture", words, LEGIBLE)
     rows = layers(architecture, run.budget)
     return {
         "network": str(architecture),
-        "picture": inline(file.read_text(encoding="utf-8"), "architecture", words, 1.25),
+        "picture": picture,
+        "wide": width(picture) * LEGIBLE > SHEET,
         "layers": rows,
         "folded": len(rows) > LONG,
         "parts": any(row.part for row in rows),

@@ -79,6 +79,11 @@ def inline(svg: str, name: str, alt: str, least: float = 0.0) -> Markup:
     return Markup(f"{opened}<title>{escape(alt)}</title>{body}")  # noqa: S704 - of numbers, escaped text and matplotlib's
 
 
+def width(picture: Markup) -> float:
+    """Of an inlined drawing, in its own units."""
+    return _size(picture.partition(">")[0])[0]
+
+
 def _size(head: str) -> tuple[float, float]:
     box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', head)
     assert box is not None

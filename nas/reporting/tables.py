@@ -145,6 +145,8 @@ def ablation(run: Run, best: Tried, effects: Sequence[tuple[str, Sequence[Effect
     rows += [(f"{words.spoken(name)}: {was} → {now}", *_facts(row, best)) for name, was, now, row in shown]
     left = len(beside) - len(shown)
     hidden = f" {left:,} others, of choices that have several here, are left out." if left else ""
+    if any(row.fidelity != best.fidelity for *_, row in shown):
+        hidden += " Not all were given as many epochs, which moves the accuracy too."
     caption = (
         "Ablation: the chosen network as the search saw it, and networks that were tried and differ from it in one "
         "choice (and what follows from it). One training each, so that small differences may be "
