@@ -37,7 +37,10 @@ ALONE = (
     "Random search at equal cost was not run (it is left out with --no-baseline, and under --time), so that nothing "
     "can be said of what the strategy is worth."
 )
-ONCE = "Each search was run once, and seeds of the training say nothing of the chance in a search."
+ONCE = (
+    "Each of the two searches was run once: this compares two networks and says little of the two strategies, for which "
+    "several searches of each would be needed."
+)
 
 
 def state(run: Run) -> str:
@@ -128,10 +131,10 @@ def flattered(run: Run, again: Sequence[Finalist]) -> list[str]:
         said.append("Each finalist was trained with one seed, so that nothing can be said of chance.")
     elif number > 1:
         said.append(
-            f"Between seeds the accuracy of a finalist has a standard deviation of {points(deviation)} points. Were "
-            f"that all that sets the {number:,} trained networks apart, the luckiest would be "
-            f"{points(deviation * luckiest(number))} points above its true accuracy; about as much of the score in the "
-            "search may be luck at most."
+            f"Between seeds the accuracy of a finalist has a standard deviation of {points(deviation)} points (in the "
+            f"final training; shorter ones vary more). If seeds varied as much in the search, the luckiest of {number:,} "
+            f"networks that are equally good would be {points(deviation * luckiest(number))} points above its true "
+            "accuracy: about so much of the best score in the search may be luck."
         )
     return said
 
