@@ -71,7 +71,7 @@ def _explained(found: Importance, shown: int) -> str:
 def panels(effects: Sequence[tuple[str, Sequence[Effect]]], found: Importance | None) -> Drawn:
     """The mean accuracy of the options of the first few choices; of those that matter, where that is known."""
     name, heading = "effects", "What each option did"
-    most = PANELS if found is None else min(PANELS, _several(found))
+    most = PANELS if found is None else min(PANELS, _several(found)) // COLUMNS * COLUMNS  # full rows
     shown = sorted(effects[:most], key=lambda effect: len(effect[1]))  # so that those in a row are about as tall
     if not shown:
         return Drawn(name, heading, "No choice has been answered in two ways yet, so that there is nothing to compare.")

@@ -38,8 +38,8 @@ ALONE = (
     "can be said of what the strategy is worth."
 )
 ONCE = (
-    "Each of the two searches was run once: this compares two networks and says little of the two strategies, for which "
-    "several searches of each would be needed."
+    "Each of the two searches was run once: this compares two networks and says little of the two strategies, for "
+    "which several searches of each would be needed."
 )
 
 
@@ -132,8 +132,8 @@ def flattered(run: Run, again: Sequence[Finalist]) -> list[str]:
     elif number > 1:
         said.append(
             f"Between seeds the accuracy of a finalist has a standard deviation of {points(deviation)} points (in the "
-            f"final training; shorter ones vary more). If seeds varied as much in the search, the luckiest of {number:,} "
-            f"networks that are equally good would be {points(deviation * luckiest(number))} points above its true "
+            f"final training; shorter ones vary more). If seeds varied as much in the search, the luckiest of "
+            f"{number:,} networks that are equally good would be {points(deviation * luckiest(number))} points above its true "
             "accuracy: about so much of the best score in the search may be luck."
         )
     return said
