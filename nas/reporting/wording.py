@@ -131,7 +131,7 @@ def flattered(run: Run, again: Sequence[Finalist]) -> list[str]:
         said.append("Each finalist was trained with one seed, so that nothing can be said of chance.")
     elif number > 1:
         said.append(
-            f"Between seeds the accuracy of a finalist has a standard deviation of {points(deviation)} points (in the "
+            f"Between seeds the accuracy of a finalist deviates by {points(deviation)} points (one standard deviation, in the "
             f"final training; shorter ones vary more). If seeds varied as much in the search, the luckiest of "
             f"{number:,} networks that are equally good would be {points(deviation * luckiest(number))} points above its true "
             "accuracy: about so much of the best score in the search may be luck."
