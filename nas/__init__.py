@@ -3,6 +3,7 @@
 from nas.api import search
 from nas.architecture import Architecture, Sketch
 from nas.budget import Budget, BudgetError
+from nas.events import Monitor
 from nas.run import Result
 from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
@@ -14,6 +15,7 @@ __all__ = [
     "Budget",
     "BudgetError",
     "Candidate",
+    "Monitor",
     "Result",
     "SearchSpace",
     "Sketch",

@@ -36,6 +36,8 @@ class Options:
     min_change: float = 0.0
     patience_from: int = 0
     final_epochs: int | None = None
+    finalists: int | None = None
+    final_seeds: int | None = None
     sample: float = 1.0
     folds: int = 1
     fix: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
@@ -214,6 +216,8 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "min_change": _real("a difference of accuracies in 0..1, such as 0.001", lambda v: 0 <= v < 1),
     "patience_from": _integer(0),
     "final_epochs": _integer(0),
+    "finalists": _integer(1),
+    "final_seeds": _integer(1),
     "sample": _real("a share of the training part, above 0 and at most 1", lambda v: 0 < v <= 1),
     "folds": _integer(1),
     "fix": _fix,

@@ -20,19 +20,20 @@ from nas.executor import JobFailed, Workers
 from nas.executors.inline import Inline
 from nas.executors.local import Local, warm
 from nas.export import export
-from nas.final import LONGER, FinalTraining, affordable, finalists, threads
+from nas.final import FINALISTS, GROWING, LONGER, SEEDS, Again, FinalTraining, affordable, threads, with_baseline
 from nas.live import Sweep
 from nas.monitors.progress import ProgressBar
 from nas.options import Options
 from nas.pace import Pace
 from nas.problem import Problem
 from nas.provenance import config, identity, run_name
+from nas.selection import Finalist, finalists_of
 from nas.store import KeepBestWeights, RunDirectory, TrialLog
 from nas.study import Study
 from nas.trial import Trial, best_first
 from nas.watching import open_monitors
 
-SHOWN = 60  # draws of the space that show those who watch what it offers
+LOOKING = 0.5  # seconds of draws that show those who watch what the space offers
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,20 @@ class Result:
 
     @property
     def best(self) -> Trial:
-        """The best of the final trainings; of all trials where there are none. Raises `ValueError` without a result."""
-        for trials in (self.final, [*self.trials, *self.baseline]):
-            for trial in best_first(trials):
-                return trial
+        """The network whose final trainings are best on average, of those the best one; of all trials where none are.
+
+        Raises `ValueError` without a result.
+        """
+        for finalist in self.finalists[:1]:
+            return finalist.best
+        for trial in best_first([*self.trials, *self.baseline]):
+            return trial
         raise ValueError(f"no trial in {self.path} has a result; see errors.log there")
+
+    @property
+    def finalists(self) -> list[Finalist]:
+        """The networks that were trained again, best mean first."""
+        return finalists_of(self.final)
 
     def export(self, path: str | Path) -> Path:
         """Copy the best network's folder (model.py, weights, config.json, predict.py) to `path`."""
@@ -112,13 +122,13 @@ class _Run:
         self._executor = self._workers(self.devices)
         result = Result(path, searched.trials, random.trials, [], None, False)
         if not searched.trials:
-            self.directory.write_forks(space.forks(SHOWN))
+            self.directory.write_forks(space.forks(LOOKING))
         try:
             self._check_training(searched)
             spent = self._arm("search", self.options.strategy, searched, [])
             if self.wants_baseline:
                 self._arm("random", "random", random, searched.trials)
-            result = replace(result, final=self._final(final, [*searched.trials, *random.trials], spent))
+            result = replace(result, final=self._final(logs, spent))
         except KeyboardInterrupt:
             result = replace(result, final=final.trials, interrupted=True)
         finally:
@@ -200,29 +210,44 @@ class _Run:
         slots = self._executor.slots
         return Pace(seconds, slots, options.epochs * samples, options.epochs, self.devices[0], options.folds)
 
-    def _final(self, log: TrialLog, trials: Sequence[Trial], spent: float) -> list[Trial]:
-        """Train the best networks again, for as many epochs as the options, or the time not yet spent, allow."""
-        options = self.options
-        epochs = LONGER * options.epochs if options.final_epochs is None else options.final_epochs
-        if not epochs or not trials:
+    def _final(self, logs: Sequence[TrialLog], spent: float) -> list[Trial]:
+        """Train the best networks again, with fresh seeds."""
+        log, chosen = logs[-1], self._finalists(logs, spent)
+        if not chosen:
             return []
-        chosen = [(trial, epochs) for trial in finalists(trials)]
-        if options.time is not None and options.final_epochs is None:
-            left = max(options.time * (1 - options.search_share) / 2, options.time - spent)
-            searched, whole = self.evaluator.searched[0].samples, self.evaluator.whole.samples
-            chosen = affordable(trials, left, self.devices, options.epochs, whole, searched / whole)
-            done = {t.candidate.key[:2]: round(t.candidate.fidelity * options.epochs) for t in log.trials if t.values}
-            chosen = [(trial, done.get(trial.candidate.key[:2], epochs)) for trial, epochs in chosen]
-            if chosen and options.workers != 0 and (each := threads(self.devices, len(chosen))) > 1:
+        trainings = sum(again.seeds for again in chosen)
+        if self.options.time is not None and self.options.workers != 0:
+            each = threads(self.devices, trainings)
+            if each > 1:
                 self._executor.shutdown()
-                self._executor = self._workers(self.devices[: len(chosen)], each)
-        if self.verbosity >= 0 and chosen:
-            longest = max(epochs for _, epochs in chosen)
-            self.console.print(f"final training: the best {len(chosen)}, up to {longest} epochs", highlight=False)
-        errors = self.directory.path / "errors.log"
-        final = FinalTraining(log, self._executor, options.seed, self.directory.weights_of("final"), errors)
+                self._executor = self._workers(self.devices[:trainings], each)
+        self._enter("final")
+        if self.verbosity >= 0:
+            longest = max(again.epochs for again in chosen)
+            count = f"the best {len(chosen)}" if len(chosen) > 1 else "the best network"
+            seeds = f"{chosen[0].seeds} fresh seeds" if chosen[0].seeds > 1 else "a fresh seed"
+            self.console.print(f"final training: {count}, {seeds}, up to {longest} epochs", highlight=False)
+        directory = self.directory
+        places = directory.weights_of("final"), directory.live_of("final"), directory.path / "errors.log"
+        options = self.options
+        final = FinalTraining(log, self._executor, options.seed, options.epochs, *places, self.watching)
         with self.console.status("final training") if self.verbosity >= 0 else nullcontext():
-            return final.run([(trial, epochs / options.epochs) for trial, epochs in chosen])
+            return final.run(chosen)
+
+    def _finalists(self, logs: Sequence[TrialLog], spent: float) -> list[Again]:
+        """Which networks, for as many epochs and seeds as the options, or the time not yet spent, allow."""
+        options, (trials, baseline, final) = self.options, (log.trials for log in logs)
+        epochs = LONGER * options.epochs if options.final_epochs is None else options.final_epochs
+        number, seeds = options.finalists or FINALISTS, options.final_seeds or SEEDS
+        if not epochs or options.time is None or options.final_epochs is not None:
+            return with_baseline(trials, baseline, number, seeds, epochs) if epochs else []
+        left = max(options.time * (1 - options.search_share) / 2, options.time - spent)
+        searched, whole = self.evaluator.searched[0].samples, self.evaluator.whole.samples
+        growing = [(options.finalists or k, options.final_seeds or n) for k, n in GROWING]
+        both = [*trials, *baseline]
+        chosen = affordable(both, left, self.devices, options.epochs, whole, searched / whole, growing)
+        done = {t.candidate.key[:2]: round(t.candidate.fidelity * options.epochs) for t in final if t.values}
+        return [replace(again, epochs=done.get(again.trial.candidate.key[:2], again.epochs)) for again in chosen]
 
     def _finish(self, result: Result) -> Result:
         """Test the best network, once, and write its folder; the test waits where the search was interrupted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import mean, stdev
+from statistics import mean, stdev, variance
 
 from scipy import stats
 
@@ -76,7 +76,7 @@ class Difference:
         if self.low is None or self.high is None:
             return f"{points} (one seed each, so nothing can be said of chance)"
         verdict = "significant" if self.significant else "not significant"
-        return f"{points} ({LEVEL:.0%} interval {100 * self.low:+.2f} to {100 * self.high:+.2f}): {verdict}"
+        return f"{points} ({100 * LEVEL:.0f} % interval {100 * self.low:+.2f} to {100 * self.high:+.2f}): {verdict}"
 
 
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
@@ -84,10 +84,13 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     value = mean(ours) - mean(theirs)
     if len(ours) < 2 or len(theirs) < 2:
         return Difference(value)
-    if stdev(ours) == stdev(theirs) == 0:  # Welch's interval is not defined
+    errors = [variance(sample) / len(sample) for sample in (ours, theirs)]  # squared, of the means
+    if not any(errors):
         return Difference(value, value, value)
-    interval = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(LEVEL)
-    return Difference(value, float(interval.low), float(interval.high))
+    # Welch and Satterthwaite, by hand: scipy's warns of rounding where all seeds of a network agree, as they may
+    freedom = sum(errors) ** 2 / sum(e**2 / (len(s) - 1) for e, s in zip(errors, (ours, theirs), strict=True))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * sum(errors) ** 0.5
+    return Difference(value, value - half, value + half)
 
 
 def against_random(

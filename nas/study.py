@@ -141,7 +141,10 @@ class Study:
                 self._submit(waiting[0])
 
     def _tell(self, job: Job, result: Future[Outcome] | Trial) -> Trial:
-        trial, trace = Trial(job.number, job.candidate, job.seed, elapsed=self.elapsed(), ended=time.time()), ""
+        trial, trace = (
+            Trial(job.number, job.candidate, job.seed, elapsed=self.elapsed(), ended=round(time.time(), 3)),
+            "",
+        )
         if isinstance(result, Trial):
             cost = {"epochs": 0, "seconds": 0.0}
             metrics, curve = {**result.metrics, **cost}, result.curve

@@ -8,6 +8,7 @@ from rich.table import Table
 from nas.budget import format_size
 from nas.options import Options
 from nas.run import Result
+from nas.selection import against_random
 from nas.trial import Trial, best_first
 
 
@@ -52,14 +53,30 @@ def _comparison(result: Result) -> list[str]:
             f"Random search at equal cost, {_count(result.baseline)}: best {_best(result.baseline)} "
             f"(one run each, so a small difference means little)"
         )
-    if final := best_first(result.final):
-        epochs = f"{final[0].metrics['epochs']:.0f} epochs, {final[0].metrics['seconds']:.0f} s"
-        lines.append(
-            f"Final training of the best {len(result.final)} on all training data: {_best(final)} validation accuracy "
-            f"({final[0].params:,} parameters, {epochs}): {final[0].candidate.architecture}"
-        )
+    lines += _final(result)
     if result.test_accuracy is not None:
         lines.append(f"Test accuracy of the best network, measured once: {100 * result.test_accuracy:.2f} %")
+    return lines
+
+
+def _final(result: Result) -> list[str]:
+    """What the network that is chosen has reached with fresh seeds, beside the score that it was found by."""
+    if not result.finalists:
+        return []
+    chosen = result.finalists[0]
+    best, seeds = chosen.best, len(chosen.trials)
+    mean = f"{100 * chosen.mean:.2f} %"
+    if chosen.half_width is not None:
+        mean += f" ± {100 * chosen.half_width:.2f} (mean of {seeds} fresh seeds, 95 % interval)"
+    epochs = f"{best.metrics['epochs']:.0f} epochs, {best.metrics['seconds']:.0f} s"
+    network = f"({best.params:,} parameters, {epochs}): {best.candidate.architecture}"
+    number = len(result.finalists)
+    lines = [f"Final training of the best {number} on all training data: {mean} validation accuracy {network}"]
+    if compared := against_random(result.trials, result.baseline, result.final):
+        ours, theirs, by = compared
+        if ours is theirs:
+            return [*lines, "Random search has found the same network"]
+        lines.append(f"The search's best, trained again, minus random search's: {by}")
     return lines
 
 
