@@ -24,9 +24,10 @@ from nas.trial import Trial, best_first, finite
 FINALISTS, SEEDS = 3, 3  # networks that are trained again, and how often each, where no time limit says otherwise
 GROWING = ((1, 1), (2, 1), (3, 1), (3, 2), (3, 3))  # finalists and seeds of each, as there is more time
 LONGER = 4  # times the epochs of the search
-LONGEST = 24  # times, under a time limit, for a network that has not learned its training data by heart ...
+LONGEST = 8  # times, under a time limit, for a network that has not learned its training data by heart ...
 ENOUGH = 2_000_000  # ... but no more than `LONGER` where it has then seen so many samples
 THREADS = 4  # at most, of one network on a CPU, where there is no time for as many networks as workers
+TIGHT = 2 / 3  # of the epochs they should have, with which one more finalist or seed is still worth having
 SCALING = 0.85  # of a second thread and each one more: what it adds to the speed of one
 BY_HEART = 0.5  # of the mistakes on validation data, the share that is no mistake on training data
 
@@ -48,6 +49,13 @@ def finalists(trials: Sequence[Trial], number: int = FINALISTS) -> list[Trial]:
     for trial in best_first(trials):
         distinct.setdefault(trial.candidate.key[:2], trial)
     return list(distinct.values())[:number]
+
+
+def contenders(trials: Sequence[Trial], number: int) -> list[Trial]:
+    """Finalists of a search that gave cheap networks more epochs: first those that nothing with as few epochs beats."""
+    best = finalists(trials, len(trials))
+    front = [t for n, t in enumerate(best) if all(t.candidate.fidelity < b.candidate.fidelity for b in best[:n])]
+    return [*front, *(trial for trial in best if trial not in front)][:number]
 
 
 def with_baseline(
@@ -81,13 +89,13 @@ def affordable(
     for number, seeds in growing:
         if number * seeds < fewest and (number, seeds) != growing[-1]:
             continue
-        best = finalists(trials, number)
+        best = contenders(trials, number)
         each = [_wanted(trial, epochs, samples) for trial in best]
         trainings = len(best) * seeds
         longest = max(e * _epoch(t, share) for e, t in zip(each, best, strict=True))
         faster = 1 + SCALING * (threads(devices, trainings) - 1)
         fit = seconds * faster / (longest * -(-trainings // len(devices)))  # one after another on each worker
-        if chosen and fit < 1:
+        if chosen and fit < TIGHT:
             break
         least = [max(1, round(epochs * min(1.0, t.candidate.fidelity))) for t in best]  # what the search gave them
         rounds = [max(low, int(e * min(1.0, fit))) for low, e in zip(least, each, strict=True)]

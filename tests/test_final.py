@@ -16,7 +16,18 @@ from toy import Toy, line, score
 
 import nas
 from nas.executors.inline import Inline
-from nas.final import FINALISTS, SEEDS, THREADS, Again, FinalTraining, affordable, finalists, threads, with_baseline
+from nas.final import (
+    FINALISTS,
+    SEEDS,
+    THREADS,
+    Again,
+    FinalTraining,
+    affordable,
+    contenders,
+    finalists,
+    threads,
+    with_baseline,
+)
 from nas.pace import TRIALS, Pace
 from nas.recipe import Recipe
 from nas.space import Candidate
@@ -88,12 +99,12 @@ def learned(number: int, by_heart: bool) -> Trial:
     ("by_heart", "seconds", "expected"),
     [
         (False, 1.0, [(8, 1)]),  # no time: the epochs of the search, the best network on all cores
-        (False, 20.0, [(74, 1)]),
-        (False, 96.0, [(24 * 8, 1)] * 2),  # one network a worker
-        (False, 1e6, [(24 * 8, 3)] * 3),
+        (False, 15.0, [(55, 1)]),
+        (False, 32.0, [(8 * 8, 1)] * 2),  # one network a worker
+        (False, 1e6, [(8 * 8, 3)] * 3),
         (True, 16.0, [(4 * 8, 1)] * 2),  # more epochs would not help, more networks and seeds may
-        (True, 35.0, [(4 * 8, 1)] * 3),
-        (True, 50.0, [(4 * 8, 2)] * 3),
+        (True, 24.0, [(3 * 8, 1)] * 3),  # three quarters of the epochs, and a network more
+        (True, 35.0, [(int(32 * 35 / 48), 2)] * 3),
         (True, 1e6, [(4 * 8, 3)] * 3),
     ],
 )
@@ -128,7 +139,7 @@ def test_epochs_on_all_the_data_take_longer_than_those_on_a_sample() -> None:
     assert [again.epochs for again in found] == [24, 24]
 
 
-@pytest.mark.parametrize(("samples", "longer"), [(10_000, 24), (20_000, 12), (100_000, 4), (10**7, 4)])
+@pytest.mark.parametrize(("samples", "longer"), [(10_000, 8), (40_000, 6), (100_000, 4), (10**7, 4)])
 def test_samples_that_have_been_seen_often_are_not_worth_more_epochs(samples: int, longer: int) -> None:
     found = affordable([learned(0, by_heart=False)], 1e6, ["cuda:0"], epochs=8, samples=samples)
     assert [again.epochs for again in found] == [8 * longer]
@@ -137,6 +148,15 @@ def test_samples_that_have_been_seen_often_are_not_worth_more_epochs(samples: in
 def test_fewer_networks_than_workers_are_no_hindrance() -> None:
     assert [again.epochs for again in affordable([learned(0, by_heart=True)], 1e6, ["cpu"] * 4, 8, 9)] == [32]
     assert affordable([Trial(0, candidate(), 0, error="failed")], 10.0, ["cpu"] * 2, 8, 9) == []
+
+
+def test_a_network_that_had_few_epochs_is_not_beaten_by_one_that_had_more() -> None:
+    widths = {0: (4, 1.0), 1: (8, 1.0), 2: (16, 0.5), 3: (32, 0.25)}
+    given = {n: replace(candidate(1, width), fidelity=share) for n, (width, share) in widths.items()}
+    trials = [trial(n, given[n], value) for n, value in enumerate((0.9, 0.89, 0.7, 0.6))]
+    assert [t.number for t in contenders(trials, 3)] == [0, 2, 3]
+    assert [t.number for t in contenders(trials, 9)] == [0, 2, 3, 1]
+    assert [t.number for t in contenders([*trials, trial(4, replace(candidate(2), fidelity=0.25), 0.8)], 2)] == [0, 4]
 
 
 def test_idle_cores_are_shared_among_the_networks_trained_and_gpus_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
