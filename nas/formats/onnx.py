@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+
 from nas.format import Format, metadata
 from nas.formats.torch_export import program
 from nas.wanted import Wanted
+
+REGISTRY = "torch.onnx._internal.exporter._registration"
 
 
 class Onnx(Format):
@@ -17,9 +22,13 @@ class Onnx(Format):
         import onnxscript  # noqa: F401
         import torch
 
-        made = torch.onnx.export(
-            program(wanted), (), input_names=["x"], output_names=["logits"], dynamo=True, verbose=False
-        )
+        logging.getLogger(REGISTRY).setLevel(
+            logging.ERROR
+        )  # it warns of no torchvision, which no network of ours needs
+        graph = program(wanted)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)  # torch's exporter on torch's own tree
+            made = torch.onnx.export(graph, (), input_names=["x"], output_names=["logits"], dynamo=True, verbose=False)
         assert made is not None  # as without dynamo
         made.model.metadata_props.update(metadata(wanted))
-        return made.model_proto.SerializeToString()
+        return bytes(made.model_proto.SerializeToString())

@@ -34,7 +34,7 @@ class OptunaStudy(Format):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "study.db"
             storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
-            directions = ["maximize"] * max(len(row["values"]) or 1 for row in rows)
+            directions = [optuna.study.StudyDirection.MAXIMIZE] * max(len(row["values"]) or 1 for row in rows)
             called = wanted.path.resolve().name
             optuna.create_study(storage=storage, study_name=called, directions=directions).add_trials(made)
             storage.remove_session()
