@@ -83,7 +83,10 @@ class Wanted:
 
         from nas.network import Network
 
-        network, remedy = Network(self.architecture), "run the command of the search again, which writes it anew"
+        network = Network(self.architecture)
+        remedy = (
+            "leave --trial out" if self.trial is not None else "run the search's command again, which writes it anew"
+        )
         if not self.weights.is_file() and self.trial is not None:
             raise ValueError(
                 f"the weights of trial {self.trial} were not kept, as only those of the best trial are; leave --trial "

@@ -18,15 +18,16 @@ class TorchExport(Format):
     def contents(self, wanted: Wanted, name: str) -> bytes:
         import torch
 
+        example, shapes = of_any_batch(wanted)
+        program = torch.export.export(wanted.network(), example, dynamic_shapes=shapes, strict=False)
         buffer = io.BytesIO()
-        torch.export.save(program(wanted), buffer, extra_files={"config.json": json.dumps(wanted.facts)})
+        torch.export.save(program, buffer, extra_files={"config.json": json.dumps(wanted.facts)})
         return buffer.getvalue()
 
 
-def program(wanted: Wanted) -> Any:
-    """The `torch.export.ExportedProgram`: x (batch, *input_shape) -> logits (batch, classes)."""
+def of_any_batch(wanted: Wanted) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Example arguments of the network, and which of their dimensions are free: the batch."""
     import torch
 
-    example = torch.zeros(2, *wanted.architecture.input_shape)  # of 1 torch would make a constant
-    free = {0: torch.export.Dim("batch")}
-    return torch.export.export(wanted.network(), (example,), dynamic_shapes=(free,), strict=False)
+    example = torch.zeros(2, *wanted.architecture.input_shape)  # a batch of 1 torch would take for a constant
+    return (example,), ({0: torch.export.Dim("batch")},)

@@ -23,7 +23,7 @@ class TorchScript(Format):
             # torch advises torch.export instead, which is a format here too; this one was asked for by name
             warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is", DeprecationWarning)
             # torch's layers check the shape of their input, which is as checked here as for any other batch
-            warnings.filterwarnings("ignore", category=torch.jit.TracerWarning, module=r"torch\.nn\.")
+            warnings.filterwarnings("ignore", "Converting a tensor to a Python boolean", module=r"torch\.nn\.")
             example = torch.zeros(2, *wanted.architecture.input_shape)
             traced = torch.jit.trace(network, example)  # type: ignore[no-untyped-call]  # torch has left it untyped
             torch.jit.save(traced, buffer, _extra_files={"config.json": json.dumps(wanted.facts)})
