@@ -8,9 +8,15 @@ from nas.wanted import Wanted
 
 
 class Source(Format):
-    """The only format that needs no weights."""
+    """The only format of a network that needs no weights."""
 
     ENDING = ".py"
 
     def contents(self, wanted: Wanted, name: str) -> bytes:
-        return model_source(wanted.architecture, wanted.facts, name).encode()
+        architecture, facts = wanted.architecture, wanted.facts
+        try:
+            return model_source(architecture, facts, name if name.isidentifier() else "model").encode()
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(
+                f"{wanted.folder / 'config.json'} is damaged; run the search's command again, which writes it anew"
+            ) from None
