@@ -19,8 +19,8 @@ from nas.events import Broadcast, Monitor
 from nas.executor import JobFailed, Workers
 from nas.executors.inline import Inline
 from nas.executors.local import Local, warm
-from nas.export import export
 from nas.final import FINALISTS, GROWING, LONGER, SEEDS, Again, FinalTraining, affordable, threads, with_baseline
+from nas.folder import write_folder
 from nas.live import Sweep
 from nas.monitors.progress import ProgressBar
 from nas.options import Options
@@ -260,7 +260,7 @@ class _Run:
             return result
         test = None if result.interrupted else self._test(best, weights, final=arm == "final" or self.options.folds > 1)
         dataset = self.evaluator.dataset
-        export(best, weights, dataset, self.directory.path / "best", self.options.budget, test)
+        write_folder(best, weights, dataset, self.directory.path / "best", self.options.budget, test)
         return replace(result, test_accuracy=test)
 
     def _test(self, best: Trial, weights: Path, final: bool) -> float | None:
