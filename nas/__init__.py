@@ -4,7 +4,7 @@ from nas.api import search
 from nas.architecture import Architecture, Sketch
 from nas.budget import Budget, BudgetError
 from nas.events import Monitor
-from nas.run import Result
+from nas.result import Result
 from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
 from nas.trial import Trial

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from nas.devices import cores
-from nas.evaluate import Job, Outcome, evaluate
+from nas.evaluate import Job, Outcome, Teacher, evaluate
 from nas.events import Monitor
 from nas.executor import Workers
 from nas.live import Sweep
@@ -135,6 +135,8 @@ class FinalTraining:
     live_of: Callable[[int], Path]
     errors: Path
     watching: Monitor = field(default_factory=Monitor)
+    snapshots: bool = False
+    teacher: Teacher | None = None
 
     def run(self, chosen: Sequence[Again]) -> list[Trial]:
         """Train each network as often as it is to be. Trials of this log, some of them finished before."""
@@ -167,7 +169,8 @@ class FinalTraining:
     def _job(self, candidate: Candidate, before: int) -> Job:
         number = max((t.number for t in self.log.trials), default=-1) + 1 + before
         seed = int(np.random.SeedSequence((self.seed, number, 2)).generate_state(1)[0])
-        return Job(number, candidate, seed, self.weights_of(number), final=True, live=self.live_of(number))
+        job = Job(number, candidate, seed, self.weights_of(number), final=True, live=self.live_of(number))
+        return replace(job, snapshots=self.snapshots, teacher=self.teacher)
 
     def _record(self, job: Job, future: Future[Outcome]) -> Trial:
         trial = Trial(job.number, job.candidate, job.seed, ended=round(time.time(), 3))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +59,21 @@ def write_folder(trial: Trial, weights: Path, dataset: Dataset, folder: Path, bu
         "architecture": architecture.to_json(),
         "trial": trial.number,
     }
+    with whole(folder) as partial:
+        (partial / "model.py").write_text(model_source(architecture, config), encoding="utf-8")
+        (partial / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        (partial / "predict.py").write_text(predict_source(dataset), encoding="utf-8")
+        shutil.copyfile(weights, partial / "weights.safetensors")
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """A folder to write files in, which then stand in `folder`; whatever else lies there stays."""
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    (partial / "model.py").write_text(model_source(architecture, config), encoding="utf-8")
-    (partial / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    (partial / "predict.py").write_text(predict_source(dataset), encoding="utf-8")
-    shutil.copyfile(weights, partial / "weights.safetensors")
+    yield partial
     folder.mkdir(exist_ok=True)
-    for name in ("weights.safetensors", "config.json", "predict.py", "model.py"):  # whatever else lies there stays
-        (partial / name).replace(folder / name)
+    for file in sorted(partial.iterdir(), key=lambda file: file.suffix == ".py"):  # what reads the others comes last
+        file.replace(folder / file.name)
     partial.rmdir()

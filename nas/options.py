@@ -48,6 +48,8 @@ class Options:
     workers: int | str = "auto"
     device: str = "auto"
     baseline: bool | None = None
+    ensemble: bool = False
+    distill: float | None = None
     monitors: Mapping[str, str] = field(default_factory=dict)
     out: Path | None = None
 
@@ -77,6 +79,11 @@ class Options:
     def search_share(self) -> float:
         """Of a time limit, what the search gets; the rest is for the final training."""
         return SEARCH_SHARE if self.final_epochs is None else 1.0
+
+    @property
+    def joins(self) -> bool:
+        """Whether trained networks are to be joined; distillation needs an ensemble to teach."""
+        return self.ensemble or self.distill is not None
 
     @property
     def narrowing(self) -> Narrowing:
@@ -229,5 +236,7 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "device": _device,
     "baseline": _switch,
     "monitors": _monitors,
+    "ensemble": _switch,
+    "distill": _real("a temperature of at least 1, such as 4", lambda v: 1 <= v < 1e3),
     "out": _path,
 }

@@ -27,6 +27,8 @@ WITHOUT_EFFECT = {
     "final_epochs",
     "finalists",
     "final_seeds",
+    "ensemble",
+    "distill",
     "monitors",
 }
 
