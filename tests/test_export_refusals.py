@@ -97,7 +97,7 @@ def test_a_config_json_cannot_bring_code_of_its_own_into_the_source(scope: str, 
         export(tmp_path, "source")
 
 
-@pytest.mark.parametrize("facts", [{"data": 3}, {"data": {}}, {"test_accuracy": "high"}, {"parameter_budget": "4K"}])
+@pytest.mark.parametrize("facts", [{"data": 3}, {"data": {"name": "x"}}, {"test_accuracy": "high"}, {"parameter_budget": "4K"}])
 def test_a_config_json_whose_facts_are_none_is_refused(facts: dict[str, object], run: Path, tmp_path: Path) -> None:
     config = json.loads((run / "best" / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, **facts}))
