@@ -97,12 +97,32 @@ def test_a_config_json_cannot_bring_code_of_its_own_into_the_source(scope: str, 
         export(tmp_path, "source")
 
 
-@pytest.mark.parametrize("facts", [{"data": 3}, {"data": {}}, {"test_accuracy": "high"}, {"parameter_budget": "4K"}])
+@pytest.mark.parametrize(
+    "facts", [{"data": 3}, {"data": {"name": "x"}}, {"test_accuracy": "high"}, {"parameter_budget": "4K"}]
+)
 def test_a_config_json_whose_facts_are_none_is_refused(facts: dict[str, object], run: Path, tmp_path: Path) -> None:
     config = json.loads((run / "best" / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, **facts}))
     with pytest.raises(ValueError, match=r"config\.json is damaged; run the search's command again"):
         export(tmp_path, "source")
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ("", "no trial of the search in .* has ended; wait for the first"),
+        ('{"number": 0, "choi', "no trial of the search in .* has ended"),
+        ('{"number": 0}\n', r"trials\.jsonl is damaged; restore the file"),
+        ('{"number": "first"}\n', r"trials\.jsonl is damaged; restore the file"),
+    ],
+)
+def test_a_log_without_trials_or_damaged_makes_no_study(log: str, said: str, run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="optuna is not installed; pip install 'nas-search[export]'")
+    (tmp_path / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
+    (tmp_path / "trials.jsonl").write_text(log)
+    with pytest.raises(ValueError, match=said):
+        export(tmp_path, "optuna")
+    assert not (tmp_path / "optuna.db").exists()
 
 
 @pytest.mark.parametrize(("name", "library"), [("onnx", "onnxscript"), ("onnx", "onnx"), ("optuna", "optuna")])

@@ -26,10 +26,13 @@ class OptunaStudy(Format):
         if wanted.trial is not None:
             raise ValueError(f"--format optuna takes the whole search, not trial {wanted.trial}; leave --trial out")
         record = Record(wanted.path)
-        rows = sorted(record.new(), key=lambda row: int(row["number"]))
+        rows = record.new()
         if not rows:
             raise ValueError(f"no trial of the search in {wanted.path} has ended; wait for the first")
-        made = _trials(rows, record.forks)
+        try:
+            made = _trials(sorted(rows, key=lambda row: int(row["number"])), record.forks)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise ValueError(f"{wanted.path / 'trials.jsonl'} is damaged; restore the file") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "study.db"
@@ -66,7 +69,9 @@ def _trial(row: Row, distributions: dict[str, Any]) -> Any:
         params=row["choices"],
         distributions=distributions,
         user_attrs={**facts, **row["metrics"]},
-        intermediate_values={step: epoch["val_accuracy"] for step, epoch in enumerate(row["curve"], 1)},
+        intermediate_values={
+            step: epoch["val_accuracy"] for step, epoch in enumerate(row["curve"], 1) if "val_accuracy" in epoch
+        },
     )
     if row.get("ended"):  # logs of version 0.1 have none
         made.datetime_complete = datetime.fromtimestamp(row["ended"])
