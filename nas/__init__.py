@@ -3,7 +3,8 @@
 from nas.api import search
 from nas.architecture import Architecture, Sketch
 from nas.budget import Budget, BudgetError
-from nas.run import Result
+from nas.events import Monitor
+from nas.result import Result
 from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
 from nas.trial import Trial
@@ -14,6 +15,7 @@ __all__ = [
     "Budget",
     "BudgetError",
     "Candidate",
+    "Monitor",
     "Result",
     "SearchSpace",
     "Sketch",

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from nas.events import Monitor
 from nas.options import Options
-from nas.run import Result, run
+from nas.result import Result
+from nas.run import run
 from nas.space import SearchSpace
 from nas.strategy import Strategy
 

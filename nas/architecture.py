@@ -166,7 +166,7 @@ class Sketch:
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
         """What is appended inside belongs to the part `name` of the network, such as `stage1.block2`."""
-        if name and not all(word.isidentifier() and not keyword.iskeyword(word) for word in name.split(".")):
+        if not is_scope(name):
             raise ValueError(f"a scope must be a Python name, or several with dots between, got {name!r}")
         outer, self._scope = self._scope, f"{self._scope}.{name}".strip(".")
         try:
@@ -194,6 +194,11 @@ class Sketch:
         return Architecture(
             self.input_shape, tuple(Node(n.op, tuple(number[i] for i in n.inputs), n.attrs, n.scope) for n in nodes)
         )
+
+
+def is_scope(name: str) -> bool:
+    """Whether a part of a network may have this name: Python names with dots between, or none."""
+    return not name or all(word.isidentifier() and not keyword.iskeyword(word) for word in name.split("."))
 
 
 def leading_to(nodes: Sequence[Node], outputs: Iterable[int]) -> set[int]:

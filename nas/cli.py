@@ -29,6 +29,8 @@ HELP = {
     "min-change": "Least improvement of validation accuracy that counts (0).",
     "patience-from": "Epoch before which no training stops (0).",
     "final-epochs": "Epochs of the final training of the best networks (4 x --epochs, or the time left); 0: none.",
+    "finalists": "Networks that are trained again from scratch, the best of the search (3; under --time what fits).",
+    "final-seeds": "Fresh seeds for each of them; their mean decides (3; under --time what fits).",
     "fix": "Choices fixed or narrowed: optimizer=adamw,lr=1e-3|2e-3,depth=4.",
     "only": "Choices that are searched, all others at their defaults: width,depth.",
     "sample": "Share of the training part that the search trains on; the final training uses all (1).",
@@ -56,9 +58,11 @@ def _options(command: Any) -> Any:
     return command
 
 
-def _with_monitors(given: dict[str, Any]) -> dict[str, Any]:
-    """The options, those that are monitors gathered under that name."""
+def _gathered(given: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given; monitors gathered under that name, and --no-final as what it means."""
     options = {key: value for key, value in given.items() if value is not None}
+    if options.pop("no_final", False):
+        options["final_epochs"] = 0
     monitors = {name: options.pop(name) for name in watching() if name in options}
     return {**options, **({"monitors": monitors} if monitors else {})}
 
@@ -66,6 +70,9 @@ def _with_monitors(given: dict[str, Any]) -> dict[str, Any]:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @_options
 @click.option("--baseline/--no-baseline", default=None, help="Random search at equal cost (on, except under --time).")
+@click.option("--no-final", is_flag=True, help="No final training: the best network is that of the search.")
+@click.option("--ensemble", is_flag=True, default=None, help="Join trained networks inside the parameter budget.")
+@click.option("--distill", metavar="[T]", is_flag=False, flag_value="4", help="The ensemble teaches the best network.")
 @click.option("--config", metavar="FILE", help="YAML file with any of these options; the command line has precedence.")
 @click.option("--dry-run", is_flag=True, help="Describe the space inside the budget, estimate the time, train nothing.")
 @click.option("-v", "--verbose", count=True, help="A line for every trial.")
@@ -73,7 +80,7 @@ def _with_monitors(given: dict[str, Any]) -> dict[str, Any]:
 def search(config: str | None, dry_run: bool, verbose: int, quiet: bool, **given: Any) -> int:
     """Search for the best network inside a parameter budget, and export it."""
     from_file = read_yaml(config) if config else {}
-    options = Options.of({**from_file, **_with_monitors(given)})
+    options = Options.of({**from_file, **_gathered(given)})
     console, progress = Console(), Console(stderr=True)
     if dry_run:
         describe(options, console)

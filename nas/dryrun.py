@@ -11,7 +11,7 @@ from nas.architecture import Architecture
 from nas.devices import slots
 from nas.evaluate import Job, Stopping, Training, evaluate
 from nas.executors.local import Local
-from nas.final import FINALISTS, LONGER
+from nas.final import FINALISTS, LONGER, SEEDS
 from nas.options import Options
 from nas.problem import Problem
 from nas.space import Candidate, SearchSpace
@@ -69,7 +69,8 @@ def _estimate(options: Options, problem: Problem, drawn: list[Candidate]) -> str
     if trials is None:
         return f"{format_time(seconds or 0)} as asked; a trial takes up to {format_time(trial)}"
     longer = LONGER if options.final_epochs is None else options.final_epochs / options.epochs
-    trained = trials * (2 if options.wants_baseline else 1) + FINALISTS * longer
+    again = (options.finalists or FINALISTS) * (options.final_seeds or SEEDS)
+    trained = trials * (2 if options.wants_baseline else 1) + again * longer
     total = trained * trial / len(devices)
     limit = f", stopped at {format_time(seconds)}" if seconds else ""
     more = [*(["the baseline"] if options.wants_baseline else []), *(["the final training"] if longer else [])]

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Protocol
 
-from nas.dataset import Dataset
+import numpy as np
+
+from nas.dataset import Array, Dataset
 from nas.live import Live, Watch
 from nas.resample import Cut, sampled
 from nas.resample import folds as fold
 from nas.space import Candidate
 from nas.trial import Row
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trained network of an ensemble: what it computes, where its weights are, and its share of the mean."""
+
+    candidate: Candidate
+    weights: Path
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Members that teach together, their probabilities softened by a temperature."""
+
+    members: tuple[Member, ...]
+    temperature: float
 
 
 @dataclass(frozen=True)
@@ -30,6 +50,8 @@ class Job:
     beat: float = float("-inf")
     final: bool = False
     live: Path | None = None
+    snapshots: bool = False  # leave more weights beside `weights`: see `nas.train.snapshots`
+    teacher: Teacher | None = None
 
     def watch(self) -> Watch:
         """What is told of the training while it runs."""
@@ -106,12 +128,16 @@ class Training:
                 patience_from=stop.patience_from,
                 seed=job.seed,
                 watch=watch,
+                soft=self._soft(job.teacher),
+                snapshots=job.snapshots,
             )
             for cut in ([self.whole] if job.final else self.searched)
         ]
         value = mean(fit.best["val_accuracy"] for fit in fits)
         if job.weights is not None and value >= job.beat and len(fits) == 1:
             save_weights(fits[0].network.state_dict(), job.weights)
+            for name, state in fits[0].snapshots.items():
+                save_weights(state, snapshot_file(job.weights, name))
         metrics = {key: mean(fit.best[key] for fit in fits) for key in ("val_accuracy", "val_loss", "train_loss")}
         if len(fits) > 1:
             metrics["val_accuracy_std"] = stdev(fit.best["val_accuracy"] for fit in fits)
@@ -152,19 +178,67 @@ class Training:
 
     def test(self, candidate: Candidate, weights: Path) -> float | None:
         """Accuracy on the test part of the network with these weights; None where they are missing or damaged."""
+        from nas.train.loop import evaluate
+        from nas.train.resident import Resident
+
+        network = self._trained(candidate, weights)
+        if network is None:
+            return None
+        return evaluate(network, Resident.of(self.dataset.test, self.dataset, self._device))[0]
+
+    def probabilities(self, member: Member, part: str = "validation") -> Array | None:
+        """Of a part of the data, float32 (n, classes); None where the weights are missing or damaged."""
+        from nas.train.resident import Resident
+
+        data = Resident.of(getattr(self.dataset, part), self.dataset, self._device)
+        logits = self._logits(member, data)
+        return None if logits is None else logits.softmax(1).cpu().numpy()
+
+    def test_together(self, members: Sequence[Member]) -> float:
+        """Accuracy on the test part of the mean of the members' probabilities."""
+        found = [self.probabilities(member, "test") for member in members]
+        if any(p is None for p in found):
+            raise ValueError("the weights of a member are missing or damaged")
+        mean = sum(m.share * p for m, p in zip(members, found, strict=True) if p is not None)
+        return float((np.argmax(mean, 1) == self.dataset.test.y).mean())
+
+    def _soft(self, teacher: Teacher | None) -> Any:
+        """What the teacher says of the whole training part; None without one."""
+        from nas.train.distil import Soft
+
+        if teacher is None:
+            return None
+        taught = [(m.share, self._logits(m, self._parts(self.whole)[0])) for m in teacher.members]
+        if any(logits is None for _, logits in taught):
+            raise ValueError("the weights of a teacher are missing or damaged")
+        return Soft.mean(taught, teacher.temperature)
+
+    def _logits(self, member: Member, data: Any) -> Any:
+        import torch
+
+        from nas.train.loop import outputs
+
+        network = self._trained(member.candidate, member.weights)
+        return None if network is None else torch.cat([logits.clone() for _, logits in outputs(network, data)])
+
+    def _trained(self, candidate: Candidate, weights: Path) -> Any:
+        """The network with these weights on the device; None where they are missing or damaged."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from nas.network import Network
-        from nas.train.loop import evaluate
-        from nas.train.resident import Resident
 
         network = Network(candidate.architecture)
         try:
             network.load_state_dict(load_file(weights))
         except (OSError, SafetensorError, RuntimeError):
             return None
-        return evaluate(network.to(self._device), Resident.of(self.dataset.test, self.dataset, self._device))[0]
+        return network.to(self._device)
+
+
+def snapshot_file(weights: Path, name: str) -> Path:
+    """Where a training leaves a snapshot beside its weights."""
+    return weights.with_name(f"{weights.stem}-{name}{weights.suffix}")
 
 
 def save_weights(state: dict[str, Any], path: Path) -> None:

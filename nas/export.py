@@ -1,59 +1,65 @@
-"""The best network as files of its own: readable source that imports torch alone, weights, facts, and a predictor."""
+"""`python -m nas.export`: a network of a run as a file for others. (`export(run, format)` does it from Python.)"""
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
-from typing import Any
 
-from nas.dataset import Dataset
-from nas.normalise import affine
-from nas.plan import plan
-from nas.source import source
-from nas.templates import HEADER, LOAD, predict_source
-from nas.trial import Trial
+import click
 
+from nas import plugins
+from nas.command import run_command
+from nas.format import Format
+from nas.wanted import Wanted
 
-def model_source(trial: Trial, title: str, facts: list[str]) -> str:
-    """model.py: a class, what is known of it, and `load()`."""
-    architecture = trial.candidate.architecture
-    shape = ", ".join(map(str, ("batch", *architecture.input_shape)))
-    title, *facts = (" ".join(line.split()).replace("\\", "\\\\").replace('"', '\\"') for line in (title, *facts))
-    header = HEADER.format(title=title, facts="\n".join(facts), input=f"({shape})", params=f"{trial.params:_}")
-    return header + source(plan(architecture), f"({shape}) -> (batch, {architecture.shapes[-1][0]}) logits.") + LOAD
+FOLDER = "nas.formats"
 
 
-def export(trial: Trial, weights: Path, dataset: Dataset, folder: Path, budget: int, test: float | None) -> None:
-    """Write model.py, weights.safetensors, config.json and predict.py into `folder`, each whole or not at all."""
-    accuracy = f"validation accuracy {trial.value:.4f}" + ("" if test is None else f", test accuracy {test:.4f}")
-    facts = [
-        f"Data: {dataset.name} ({len(dataset.train):,} training samples, {len(dataset.classes)} classes).",
-        f"Found: {accuracy}, trial {trial.number}.",
-        f"Size: {trial.params:,} parameters, {trial.params / budget:.1%} of the parameter budget of {budget:,}.",
-    ]
-    offset, scale = (array.tolist() for array in affine(dataset))
-    config: dict[str, Any] = {
-        "input_shape": list(trial.candidate.architecture.input_shape),
-        "classes": list(dataset.classes),
-        "parameters": trial.params,
-        "parameter_budget": budget,
-        "validation_accuracy": trial.value,
-        "test_accuracy": test,
-        "normalisation": {"kind": dataset.normalise, "offset": offset, "scale": scale},
-        "recipe": trial.candidate.recipe.to_json(),
-        "architecture": trial.candidate.architecture.to_json(),
-        "trial": trial.number,
-    }
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    title = f"{trial.candidate.architecture}: a network found by nas."
-    (partial / "model.py").write_text(model_source(trial, title, facts), encoding="utf-8")
-    (partial / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    (partial / "predict.py").write_text(predict_source(dataset), encoding="utf-8")
-    shutil.copyfile(weights, partial / "weights.safetensors")
-    folder.mkdir(exist_ok=True)
-    for name in ("weights.safetensors", "config.json", "predict.py", "model.py"):  # whatever else lies there stays
-        (partial / name).replace(folder / name)
-    partial.rmdir()
+def export(run: str | Path, format: str, *, trial: int | None = None, out: str | Path | None = None) -> Path:
+    """Write the best network of `run` (a run directory or a best/ folder), or a trial of it; the path of the file.
+
+    `format` is a file of `nas/formats/`, or `package.module:Class`. The file is written whole or not at all. Raises
+    `ValueError` where the run, the format or the folder of `out` is none, or what the format needs is not there.
+    """
+    name = format if ":" in format else format.replace(".", "_").replace("-", "_")  # torch.export is torch_export.py
+    kind: Format = plugins.find(FOLDER, name, Format)()
+    wanted = Wanted(Path(run), trial)
+    file = kind.file(wanted) if out is None else Path(out)
+    if file.is_dir():
+        raise ValueError(f"{str(file)!r} is a folder; give a file in it as --out")
+    if out is not None and not file.parent.is_dir():
+        raise ValueError(f"{str(file.parent)!r} is no folder; make it, or give another --out")
+    try:
+        contents = kind.contents(wanted, file.stem)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"--format {format} needs {error.name}, which is not installed; pip install 'nas-search[export]'"
+        ) from None
+    partial = file.with_name(file.name + ".partial")
+    try:
+        partial.write_bytes(contents)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+    return file
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--format", required=True, metavar="FORMAT", help=f"{', '.join(plugins.names(FOLDER))}.")
+@click.option("--trial", type=click.IntRange(0), metavar="N", help="Trial N of the run, in place of its best network.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="FILE (model.py, .pt, ..., beside it).")
+def command(run: Path, format: str, trial: int | None, out: Path | None) -> None:
+    """Write the best network of RUN, a run directory or a best/ folder, for other programs to read.
+
+    optuna writes the trials of the search instead, as a study: RUN/optuna.db.
+    """
+    click.echo(export(run, format, trial=trial, out=out))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, or 2 for a user's mistake, which it says in one sentence."""
+    return run_command(command, arguments, "nas.export")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

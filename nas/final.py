@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from nas.devices import cores
-from nas.evaluate import Job, Outcome, evaluate
+from nas.evaluate import Job, Outcome, Teacher, evaluate
+from nas.events import Monitor
 from nas.executor import Workers
+from nas.live import Sweep
 from nas.recipe import Recipe
 from nas.space import Candidate
 from nas.store import TrialLog
 from nas.trial import Trial, best_first, finite
 
-FINALISTS = 2  # networks that are trained again, where no time limit says otherwise
-MOST = 8  # where there is time for more
+FINALISTS, SEEDS = 3, 3  # networks that are trained again, and how often each, where no time limit says otherwise
+GROWING = ((1, 1), (2, 1), (3, 1), (3, 2), (3, 3))  # finalists and seeds of each, as there is more time
 LONGER = 4  # times the epochs of the search
-LONGEST = 24  # times, under a time limit, for a network that has not learned its training data by heart ...
+LONGEST = 8  # times, under a time limit, for a network that has not learned its training data by heart ...
 ENOUGH = 2_000_000  # ... but no more than `LONGER` where it has then seen so many samples
 THREADS = 4  # at most, of one network on a CPU, where there is no time for as many networks as workers
+TIGHT = 2 / 3  # of the epochs they should have, with which one more finalist or seed is still worth having
 SCALING = 0.85  # of a second thread and each one more: what it adds to the speed of one
 BY_HEART = 0.5  # of the mistakes on validation data, the share that is no mistake on training data
+
+Key = tuple[str, Recipe, float]
+
+
+@dataclass(frozen=True)
+class Again:
+    """A network to be trained from scratch, once for each of so many fresh seeds."""
+
+    trial: Trial
+    epochs: int
+    seeds: int
 
 
 def finalists(trials: Sequence[Trial], number: int = FINALISTS) -> list[Trial]:
@@ -35,27 +51,55 @@ def finalists(trials: Sequence[Trial], number: int = FINALISTS) -> list[Trial]:
     return list(distinct.values())[:number]
 
 
-def affordable(
-    trials: Sequence[Trial], seconds: float, devices: Sequence[str], epochs: int, samples: int, share: float = 1.0
-) -> list[tuple[Trial, int]]:
-    """Which of the best trials to train again, and for how many epochs, in `seconds` on these devices.
+def contenders(trials: Sequence[Trial], number: int) -> list[Trial]:
+    """Finalists of a search that gave cheap networks more epochs: first those that nothing with as few epochs beats."""
+    best = finalists(trials, len(trials))
+    front = [t for n, t in enumerate(best) if all(t.candidate.fidelity < b.candidate.fidelity for b in best[:n])]
+    return [*front, *(trial for trial in best if trial not in front)][:number]
 
-    A network that has learned its training data by heart gains little from more epochs, so more networks are tried
-    instead; so does one that has seen its `samples` often. `epochs`: those of the search at most; `share`: of the
+
+def with_baseline(
+    trials: Sequence[Trial], baseline: Sequence[Trial], number: int, seeds: int, epochs: int
+) -> list[Again]:
+    """The best of both searches, and of each its own best, so that the two can be compared."""
+    best = finalists([*trials, *baseline], number)
+    chosen = {t.candidate.key[:2]: t for t in [*best, *finalists(trials, 1), *finalists(baseline, 1)]}
+    return [Again(trial, epochs, seeds) for trial in chosen.values()]
+
+
+def affordable(
+    trials: Sequence[Trial],
+    seconds: float,
+    devices: Sequence[str],
+    epochs: int,
+    samples: int,
+    share: float = 1.0,
+    growing: Sequence[tuple[int, int]] = GROWING,
+) -> list[Again]:
+    """Which of the best trials to train again, for how many epochs and seeds, in `seconds` on these devices.
+
+    A network that has learned its training data by heart gains little from more epochs, so more networks and seeds are
+    tried instead; so does one that has seen its `samples` often. `epochs`: those of the search at most; `share`: of the
     samples, those that were searched on.
     """
-    chosen: list[tuple[Trial, int]] = []
+    chosen: list[Again] = []
+    if not finalists(trials):
+        return []
     fewest = -(-len(devices) // threads(devices, 1))
-    for number in range(min(fewest, MOST), MOST + 1):
-        best = finalists(trials, number)
+    for number, seeds in growing:
+        if number * seeds < fewest and (number, seeds) != growing[-1]:
+            continue
+        best = contenders(trials, number)
         each = [_wanted(trial, epochs, samples) for trial in best]
-        longest = max((e * _epoch(t, share) for e, t in zip(each, best, strict=True)), default=1.0)
-        faster = 1 + SCALING * (threads(devices, number) - 1)
-        fit = seconds * faster / (longest * -(-number // len(devices)))  # one after another on each worker
-        if chosen and (fit < 1 or len(best) < number):
+        trainings = len(best) * seeds
+        longest = max(e * _epoch(t, share) for e, t in zip(each, best, strict=True))
+        faster = 1 + SCALING * (threads(devices, trainings) - 1)
+        fit = seconds * faster / (longest * -(-trainings // len(devices)))  # one after another on each worker
+        if chosen and fit < TIGHT:
             break
         least = [max(1, round(epochs * min(1.0, t.candidate.fidelity))) for t in best]  # what the search gave them
-        chosen = [(t, max(low, int(e * min(1.0, fit)))) for low, e, t in zip(least, each, best, strict=True)]
+        rounds = [max(low, int(e * min(1.0, fit))) for low, e in zip(least, each, strict=True)]
+        chosen = [Again(trial, epochs, seeds) for trial, epochs in zip(best, rounds, strict=True)]
     return chosen
 
 
@@ -86,38 +130,50 @@ class FinalTraining:
     log: TrialLog
     executor: Workers
     seed: int
+    epochs: int  # of the search, by which a fidelity is 1
     weights_of: Callable[[int], Path]
+    live_of: Callable[[int], Path]
     errors: Path
+    watching: Monitor = field(default_factory=Monitor)
+    snapshots: bool = False
+    teacher: Teacher | None = None
 
-    def run(self, chosen: Sequence[tuple[Trial, float]]) -> list[Trial]:
-        """Train each network with its fidelity. Trials of this log, those finished before among them, in that order."""
-        known = {t.candidate.key: t for t in self.log.trials if t.values}
-        wanted = [replace(trial.candidate, fidelity=fidelity) for trial, fidelity in chosen]
+    def run(self, chosen: Sequence[Again]) -> list[Trial]:
+        """Train each network as often as it is to be. Trials of this log, some of them finished before."""
+        wanted = [c for again in chosen for c in [_candidate(again, self.epochs)] * again.seeds]
+        done: dict[Key, list[Trial]] = {candidate.key: [] for candidate in wanted}
+        for trial in self.log.trials:
+            if trial.values and trial.candidate.key in done:
+                done[trial.candidate.key].append(trial)
         running: dict[Future[Outcome], Job] = {}
+        sweep = Sweep(self.live_of)
+        sweep.finished()
         try:
-            for candidate in wanted:
-                if candidate.key not in known:
-                    job = self._job(candidate, len(running))
-                    future = self.executor.submit(evaluate, job)
-                    running[future] = job
-                    if future.done():  # in this process: it has been trained
-                        known[candidate.key] = self._record(running.pop(future), future)
+            for candidate in _missing(wanted, done):
+                job = self._job(candidate, len(running))
+                future = self.executor.submit(evaluate, job)
+                running[future] = job
+                if future.done():  # in this process: it has been trained
+                    done[candidate.key].append(self._record(running.pop(future), future))
             for future in as_completed(list(running)):
                 job = running.pop(future)
-                known[job.candidate.key] = self._record(job, future)
+                done[job.candidate.key].append(self._record(job, future))
         except KeyboardInterrupt:  # what had finished is not lost
             for future in [future for future in running if future.done()]:
                 self._record(running.pop(future), future)
             raise
-        return [known[candidate.key] for candidate in wanted]
+        finally:
+            sweep.finished()
+        return [trial for key in dict.fromkeys(c.key for c in wanted) for trial in _in_order(done[key])]
 
     def _job(self, candidate: Candidate, before: int) -> Job:
         number = max((t.number for t in self.log.trials), default=-1) + 1 + before
         seed = int(np.random.SeedSequence((self.seed, number, 2)).generate_state(1)[0])
-        return Job(number, candidate, seed, self.weights_of(number), final=True)
+        job = Job(number, candidate, seed, self.weights_of(number), final=True, live=self.live_of(number))
+        return replace(job, snapshots=self.snapshots, teacher=self.teacher)
 
     def _record(self, job: Job, future: Future[Outcome]) -> Trial:
-        trial = Trial(job.number, job.candidate, job.seed)
+        trial = Trial(job.number, job.candidate, job.seed, ended=round(time.time(), 3))
         if error := future.exception():
             if getattr(error, "storage", False):
                 raise OSError(str(error))
@@ -129,4 +185,24 @@ class FinalTraining:
             facts, curve = finite(outcome.metrics), tuple(map(finite, outcome.curve))
             trial = replace(trial, values=outcome.values, metrics=facts, curve=curve)
         self.log.append(trial)
+        self.watching.told(trial)
         return trial
+
+
+def _candidate(again: Again, epochs: int) -> Candidate:
+    return replace(again.trial.candidate, fidelity=again.epochs / epochs)
+
+
+def _missing(wanted: Sequence[Candidate], done: Mapping[Key, Sequence[Trial]]) -> list[Candidate]:
+    """Those that have not been trained as often as they are wanted: the first seed of all before the second of any."""
+    asked: Counter[Key] = Counter()
+    left: list[tuple[int, Candidate]] = []
+    for candidate in wanted:
+        asked[candidate.key] += 1
+        if asked[candidate.key] > len(done[candidate.key]):
+            left.append((asked[candidate.key], candidate))
+    return [candidate for _, candidate in sorted(left, key=lambda pair: pair[0])]
+
+
+def _in_order(trials: Sequence[Trial]) -> list[Trial]:
+    return sorted(trials, key=lambda trial: trial.number)

@@ -36,6 +36,8 @@ class Options:
     min_change: float = 0.0
     patience_from: int = 0
     final_epochs: int | None = None
+    finalists: int | None = None
+    final_seeds: int | None = None
     sample: float = 1.0
     folds: int = 1
     fix: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
@@ -46,6 +48,8 @@ class Options:
     workers: int | str = "auto"
     device: str = "auto"
     baseline: bool | None = None
+    ensemble: bool = False
+    distill: float | None = None
     monitors: Mapping[str, str] = field(default_factory=dict)
     out: Path | None = None
 
@@ -75,6 +79,11 @@ class Options:
     def search_share(self) -> float:
         """Of a time limit, what the search gets; the rest is for the final training."""
         return SEARCH_SHARE if self.final_epochs is None else 1.0
+
+    @property
+    def joins(self) -> bool:
+        """Whether trained networks are to be joined; distillation needs an ensemble to teach."""
+        return self.ensemble or self.distill is not None
 
     @property
     def narrowing(self) -> Narrowing:
@@ -214,6 +223,8 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "min_change": _real("a difference of accuracies in 0..1, such as 0.001", lambda v: 0 <= v < 1),
     "patience_from": _integer(0),
     "final_epochs": _integer(0),
+    "finalists": _integer(1),
+    "final_seeds": _integer(1),
     "sample": _real("a share of the training part, above 0 and at most 1", lambda v: 0 < v <= 1),
     "folds": _integer(1),
     "fix": _fix,
@@ -225,5 +236,7 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "device": _device,
     "baseline": _switch,
     "monitors": _monitors,
+    "ensemble": _switch,
+    "distill": _real("a temperature of at least 1, such as 4", lambda v: 1 <= v < 1e3),
     "out": _path,
 }

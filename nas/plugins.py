@@ -13,6 +13,14 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
+NOUNS = {  # what the messages call a plug-in of a folder
+    "strategies": "strategy",
+    "search_spaces": "space",
+    "nas.data": "kind of data",
+    "nas.monitors": "monitor",
+    "nas.formats": "format",
+}
+
 
 def names(folder: str) -> list[str]:
     """The names found in `folder` (a package such as `strategies`) and among its entry points."""
@@ -113,9 +121,7 @@ def _group(folder: str) -> str:
 
 
 def _noun(folder: str) -> str:
-    return {"strategies": "strategy", "search_spaces": "space", "nas.data": "kind of data", "nas.monitors": "monitor"}[
-        folder
-    ]
+    return NOUNS[folder]
 
 
 def checked(found: Any, kind: type, name: str) -> type[Any]:

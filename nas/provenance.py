@@ -17,7 +17,20 @@ from nas.dataset import Dataset
 from nas.options import Options
 
 # options that may differ between a search and its continuation: how much of it, where, and what follows it
-WITHOUT_EFFECT = {"trials", "time", "workers", "device", "baseline", "out", "final_epochs", "monitors"}
+WITHOUT_EFFECT = {
+    "trials",
+    "time",
+    "workers",
+    "device",
+    "baseline",
+    "out",
+    "final_epochs",
+    "finalists",
+    "final_seeds",
+    "ensemble",
+    "distill",
+    "monitors",
+}
 
 
 def identity(options: Options, dataset: Dataset) -> dict[str, Any]:

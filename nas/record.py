@@ -13,7 +13,12 @@ import yaml
 from filelock import FileLock, Timeout
 
 Row = dict[str, Any]
-LOGS = {"search": "trials.jsonl", "random": "baseline.jsonl", "final": "final.jsonl"}
+LOGS = {
+    "search": "trials.jsonl",
+    "random": "baseline.jsonl",
+    "final": "final.jsonl",
+    "distilled": "distilled.jsonl",
+}
 ENDED = ("done", "interrupted", "failed")  # phases in which no process is at work
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -14,53 +13,29 @@ from rich.console import Console
 
 from nas.checks import check
 from nas.devices import slots
-from nas.evaluate import Job, Stopping, Training, evaluate
+from nas.ensemble import roommates, worth_keeping
+from nas.evaluate import Stopping, Training
 from nas.events import Broadcast, Monitor
 from nas.executor import JobFailed, Workers
 from nas.executors.inline import Inline
 from nas.executors.local import Local, warm
-from nas.export import export
-from nas.final import LONGER, FinalTraining, affordable, finalists, threads
+from nas.final import FINALISTS, GROWING, LONGER, SEEDS, Again, FinalTraining, affordable, threads, with_baseline
+from nas.handover import Handover
 from nas.live import Sweep
 from nas.monitors.progress import ProgressBar
 from nas.options import Options
 from nas.pace import Pace
 from nas.problem import Problem
 from nas.provenance import config, identity, run_name
+from nas.record import LOGS
+from nas.result import Result
 from nas.store import KeepBestWeights, RunDirectory, TrialLog
 from nas.study import Study
 from nas.trial import Trial, best_first
 from nas.watching import open_monitors
 
-SHOWN = 60  # draws of the space that show those who watch what it offers
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a search found. `trials` are the strategy's, `baseline` those of random search at equal cost.
-
-    `final` are the best of both, trained again on the whole training part and for longer.
-    """
-
-    path: Path
-    trials: list[Trial]
-    baseline: list[Trial]
-    final: list[Trial]
-    test_accuracy: float | None
-    interrupted: bool
-
-    @property
-    def best(self) -> Trial:
-        """The best of the final trainings; of all trials where there are none. Raises `ValueError` without a result."""
-        for trials in (self.final, [*self.trials, *self.baseline]):
-            for trial in best_first(trials):
-                return trial
-        raise ValueError(f"no trial in {self.path} has a result; see errors.log there")
-
-    def export(self, path: str | Path) -> Path:
-        """Copy the best network's folder (model.py, weights, config.json, predict.py) to `path`."""
-        _ = self.best  # there may be none
-        return Path(shutil.copytree(self.path / "best", path, dirs_exist_ok=True))
+ROOMS = ((1, 2), (1, 3), (2, 3))  # networks and seeds of each, of those that share the budget with others
+LOOKING = 0.5  # seconds of draws that show those who watch what the space offers
 
 
 def run(options: Options, console: Console, verbosity: int = -1, monitors: Sequence[Monitor] = ()) -> Result:
@@ -107,18 +82,18 @@ class _Run:
 
     def run(self) -> Result:
         path, space = self.directory.path, self.problem.space
-        names = ("trials.jsonl", "baseline.jsonl", "final.jsonl")
-        searched, random, final = logs = [TrialLog(path / name, space) for name in names]
+        searched, random, final, distilled = logs = [TrialLog(path / name, space) for name in LOGS.values()]
         self._executor = self._workers(self.devices)
         result = Result(path, searched.trials, random.trials, [], None, False)
         if not searched.trials:
-            self.directory.write_forks(space.forks(SHOWN))
+            self.directory.write_forks(space.forks(LOOKING))
         try:
             self._check_training(searched)
             spent = self._arm("search", self.options.strategy, searched, [])
             if self.wants_baseline:
                 self._arm("random", "random", random, searched.trials)
-            result = replace(result, final=self._final(final, [*searched.trials, *random.trials], spent))
+            result = replace(result, final=self._final(logs, spent))
+            result = self._together(result, distilled)
         except KeyboardInterrupt:
             result = replace(result, final=final.trials, interrupted=True)
         finally:
@@ -128,10 +103,25 @@ class _Run:
                 log.close()
         if not best_first([*result.trials, *result.baseline]):
             return result
+        self._enter("test")
         try:
-            return self._finish(result)
+            return self._handover.finish(result)
         except KeyboardInterrupt:  # the test can wait, the export need not
-            return self._finish(replace(result, interrupted=True))
+            return self._handover.finish(replace(result, interrupted=True))
+
+    @property
+    def _handover(self) -> Handover:
+        return Handover(self.options, self.evaluator, self.directory, lambda n: self._workers(self.devices[:n]))
+
+    def _together(self, result: Result, log: TrialLog) -> Result:
+        """With the ensemble, and the network that it teaches, where they are asked for."""
+        if not self.options.joins or not best_first([*result.trials, *result.baseline]):
+            return result
+        self._executor.shutdown()
+        with self.console.status("ensemble") if self.verbosity >= 0 else nullcontext():
+            result = self._handover.join(result)
+            self._enter("distilled")
+            return self._handover.distil(result, log, lambda executor: self._training(log, executor, "distilled"))
 
     @property
     def wants_baseline(self) -> bool:
@@ -176,6 +166,7 @@ class _Run:
         errors = self.directory.path / "errors.log"
         label = {"search": str(self.options.strategy), "random": "random search"}[arm]
         bar = ProgressBar(self.console, label, trials, seconds, errors, self.verbosity)
+        keep = KeepBestWeights(weights_of, worth_keeping) if self.options.joins else KeepBestWeights(weights_of)
         study = Study(
             strategy=self.problem.strategy(strategy),
             log=log,
@@ -184,9 +175,10 @@ class _Run:
             trials=trials,
             seconds=seconds,
             known=known,
-            monitors=(KeepBestWeights(weights_of), Sweep(live_of), bar, self.watching),
+            monitors=(keep, Sweep(live_of), bar, self.watching),
             weights_of=weights_of,
             live_of=live_of,
+            keep_all=self.options.joins,
             pace=None if seconds is None else self._pace(seconds),
         )
         study.run()
@@ -200,52 +192,56 @@ class _Run:
         slots = self._executor.slots
         return Pace(seconds, slots, options.epochs * samples, options.epochs, self.devices[0], options.folds)
 
-    def _final(self, log: TrialLog, trials: Sequence[Trial], spent: float) -> list[Trial]:
-        """Train the best networks again, for as many epochs as the options, or the time not yet spent, allow."""
-        options = self.options
-        epochs = LONGER * options.epochs if options.final_epochs is None else options.final_epochs
-        if not epochs or not trials:
+    def _final(self, logs: Sequence[TrialLog], spent: float) -> list[Trial]:
+        """Train the best networks again, with fresh seeds."""
+        log, chosen = logs[2], self._finalists(logs, spent)
+        if not chosen:
             return []
-        chosen = [(trial, epochs) for trial in finalists(trials)]
-        if options.time is not None and options.final_epochs is None:
-            left = max(options.time * (1 - options.search_share) / 2, options.time - spent)
-            searched, whole = self.evaluator.searched[0].samples, self.evaluator.whole.samples
-            chosen = affordable(trials, left, self.devices, options.epochs, whole, searched / whole)
-            done = {t.candidate.key[:2]: round(t.candidate.fidelity * options.epochs) for t in log.trials if t.values}
-            chosen = [(trial, done.get(trial.candidate.key[:2], epochs)) for trial, epochs in chosen]
-            if chosen and options.workers != 0 and (each := threads(self.devices, len(chosen))) > 1:
+        trainings = sum(again.seeds for again in chosen)
+        if self.options.time is not None and self.options.workers != 0:
+            each = threads(self.devices, trainings)
+            if each > 1:
                 self._executor.shutdown()
-                self._executor = self._workers(self.devices[: len(chosen)], each)
-        if self.verbosity >= 0 and chosen:
-            longest = max(epochs for _, epochs in chosen)
-            self.console.print(f"final training: the best {len(chosen)}, up to {longest} epochs", highlight=False)
-        errors = self.directory.path / "errors.log"
-        final = FinalTraining(log, self._executor, options.seed, self.directory.weights_of("final"), errors)
+                self._executor = self._workers(self.devices[:trainings], each)
+        self._enter("final")
+        if self.verbosity >= 0:
+            longest = max(again.epochs for again in chosen)
+            count = f"the best {len(chosen)}" if len(chosen) > 1 else "the best network"
+            seeds = f"{chosen[0].seeds} fresh seeds" if chosen[0].seeds > 1 else "a fresh seed"
+            self.console.print(f"final training: {count}, {seeds}, up to {longest} epochs", highlight=False)
         with self.console.status("final training") if self.verbosity >= 0 else nullcontext():
-            return final.run([(trial, epochs / options.epochs) for trial, epochs in chosen])
+            return self._training(log, self._executor, "final").run(chosen)
 
-    def _finish(self, result: Result) -> Result:
-        """Test the best network, once, and write its folder; the test waits where the search was interrupted."""
-        self._enter("test")
-        best = result.best
-        arms = {"final": result.final, "search": result.trials, "random": result.baseline}
-        arm = next(name for name, trials in arms.items() if any(trial is best for trial in trials))
-        weights = self.directory.weights_of(arm)(best.number)
-        if result.interrupted and not weights.exists():
-            return result
-        test = None if result.interrupted else self._test(best, weights, final=arm == "final" or self.options.folds > 1)
-        dataset = self.evaluator.dataset
-        export(best, weights, dataset, self.directory.path / "best", self.options.budget, test)
-        return replace(result, test_accuracy=test)
+    def _training(self, log: TrialLog, executor: Workers, arm: str) -> FinalTraining:
+        options, directory = self.options, self.directory
+        places = directory.weights_of(arm), directory.live_of(arm), directory.path / "errors.log"
+        training = FinalTraining(log, executor, options.seed, options.epochs, *places, self.watching)
+        return replace(training, snapshots=options.joins)
 
-    def _test(self, best: Trial, weights: Path, final: bool) -> float | None:
-        """Accuracy on the test part. Weights deleted or damaged by hand are trained again: the same seed, the same."""
-        executor = self._workers(self.devices[:1])
-        try:
-            test = executor.submit(Training.test, best.candidate, weights).result()
-            if test is None:
-                executor.submit(evaluate, Job(best.number, best.candidate, best.seed, weights, final=final)).result()
-                test = executor.submit(Training.test, best.candidate, weights).result()
-            return test
-        finally:
-            executor.shutdown(cancel_futures=True)
+    def _finalists(self, logs: Sequence[TrialLog], spent: float) -> list[Again]:
+        """Which networks, for as many epochs and seeds as the options, or the time not yet spent, allow."""
+        options, (trials, baseline, final, _) = self.options, (log.trials for log in logs)
+        epochs = LONGER * options.epochs if options.final_epochs is None else options.final_epochs
+        number, seeds = options.finalists or FINALISTS, options.final_seeds or SEEDS
+        if not epochs or options.time is None or options.final_epochs is not None:
+            chosen = with_baseline(trials, baseline, number, seeds, epochs) if epochs else []
+            more = roommates([*trials, *baseline], options.budget, epochs, seeds) if epochs and options.joins else []
+            return _distinct([*chosen, *more])
+        left = max(options.time * (1 - options.search_share) / 2, options.time - spent)
+        searched, whole = self.evaluator.searched[0].samples, self.evaluator.whole.samples
+        growing = [(options.finalists or k, options.final_seeds or n) for k, n in GROWING]
+        both, facts = [*trials, *baseline], (self.devices, options.epochs, whole, searched / whole)
+        if options.joins:  # half of the time for networks of which several fit the budget
+            left /= 2
+        small = [trial for trial in both if options.joins and trial.params <= options.budget // 2]
+        chosen = _distinct([*affordable(both, left, *facts, growing), *affordable(small, left, *facts, ROOMS)])
+        done = {t.candidate.key[:2]: round(t.candidate.fidelity * options.epochs) for t in final if t.values}
+        return [replace(again, epochs=done.get(again.trial.candidate.key[:2], again.epochs)) for again in chosen]
+
+
+def _distinct(chosen: Sequence[Again]) -> list[Again]:
+    """Each network once, as it comes first."""
+    first: dict[tuple[Any, ...], Again] = {}
+    for again in chosen:
+        first.setdefault(again.trial.candidate.key[:2], again)
+    return list(first.values())

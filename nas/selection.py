@@ -14,14 +14,6 @@ from nas.trial import Trial, best_first
 LEVEL = 0.95  # of the intervals
 
 
-def half_width(values: Sequence[float]) -> float | None:
-    """Of the interval around the mean of a sample (Student's t); None for fewer than two values."""
-    if len(values) < 2:
-        return None
-    quantile = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1))
-    return float(quantile * stdev(values) / len(values) ** 0.5)
-
-
 @dataclass(frozen=True)
 class Finalist:
     """A network that was trained again from scratch, once for each of several fresh seeds; at least once."""
@@ -38,8 +30,11 @@ class Finalist:
 
     @property
     def half_width(self) -> float | None:
-        """Of the interval around the mean; None for a single seed."""
-        return half_width(self.values)
+        """Of the interval around the mean (Student's t); None for a single seed."""
+        if len(self.values) < 2:
+            return None
+        quantile = float(stats.t.ppf((1 + LEVEL) / 2, len(self.values) - 1))
+        return float(quantile * stdev(self.values) / len(self.values) ** 0.5)
 
     @property
     def best(self) -> Trial:
@@ -81,7 +76,7 @@ class Difference:
         if self.low is None or self.high is None:
             return f"{points} (one seed each, so nothing can be said of chance)"
         verdict = "significant" if self.significant else "not significant"
-        return f"{points} ({LEVEL:.0%} interval {100 * self.low:+.2f} to {100 * self.high:+.2f}): {verdict}"
+        return f"{points} ({100 * LEVEL:.0f} % interval {100 * self.low:+.2f} to {100 * self.high:+.2f}): {verdict}"
 
 
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
@@ -89,13 +84,13 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     value = mean(ours) - mean(theirs)
     if len(ours) < 2 or len(theirs) < 2:
         return Difference(value)
-    of_means = [(variance(values) / len(values), len(values) - 1) for values in (ours, theirs)]
-    error = sum(spread for spread, _ in of_means)
-    if not error:  # no chance to be seen, and Welch's interval is not defined
+    errors = [variance(sample) / len(sample) for sample in (ours, theirs)]  # squared, of the means
+    if not any(errors):
         return Difference(value, value, value)
-    freedom = error**2 / sum(spread**2 / less for spread, less in of_means)  # Welch and Satterthwaite
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error**0.5
-    return Difference(value, value - reach, value + reach)
+    # Welch and Satterthwaite, by hand: scipy's warns of rounding where all seeds of a network agree, as they may
+    freedom = sum(errors) ** 2 / sum(e**2 / (len(s) - 1) for e, s in zip(errors, (ours, theirs), strict=True))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * sum(errors) ** 0.5
+    return Difference(value, value - half, value + half)
 
 
 def against_random(

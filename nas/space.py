@@ -6,6 +6,8 @@ budget stands between the function and the answerer: what cannot be completed in
 
 from __future__ import annotations
 
+import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
@@ -268,18 +270,20 @@ class SearchSpace(ABC):
         """The smallest network, whatever the budget."""
         return LookAhead(self.unlimited()._described, 0, 0).smallest()
 
-    def forks(self, draws: int = FORKS) -> dict[str, list[Scalar]]:
-        """The forks that so many draws meet, each with the options it has offered them; whatever the budget."""
-        space, rng = self.unlimited(), np.random.default_rng(0)
+    def forks(self, seconds: float = math.inf) -> dict[str, list[Scalar]]:
+        """The forks that draws meet, in no more than so many seconds, each with the options it has offered them."""
+        rng, end = np.random.default_rng(0), time.monotonic() + seconds
         met: dict[str, dict[Scalar, None]] = {}
-        for _ in range(draws):
-            for choice in space.sample(rng).choices:
+        for number in range(FORKS):
+            if number and time.monotonic() > end:
+                break
+            for choice in self.sample(rng).choices:
                 met.setdefault(choice.name, {}).update(dict.fromkeys(choice.options))
         return {name: list(options) for name, options in met.items()}
 
     def _check_narrowing(self) -> None:
         """Compare the names and values of `--fix` and `--only` with the forks that draws of the whole space meet."""
-        forks = self.on(self.contexts, self.augmentations).forks()
+        forks = self.on(self.contexts, self.augmentations).unlimited().forks()
         self.narrowing.check({name: set(options) for name, options in forks.items()})
 
     def _diagnosis(self, budget: Budget) -> str:

@@ -21,25 +21,28 @@ from nas.trial import Trial, best_first
 
 
 class KeepBestWeights(Monitor):
-    """Leaves on disk the weights of the best trial alone."""
+    """Leaves on disk the weights of the best trials alone: the best one, or what `wanted` takes of all."""
 
-    def __init__(self, weights_of: Callable[[int], Path]) -> None:
-        self._weights_of = weights_of
-        self._best: Trial | None = None
+    def __init__(
+        self,
+        weights_of: Callable[[int], Path],
+        wanted: Callable[[Sequence[Trial]], Sequence[Trial]] = lambda trials: best_first(trials)[:1],
+    ) -> None:
+        self._weights_of, self._wanted = weights_of, wanted
+        self._kept: list[Trial] = []
 
     def started(self, history: Sequence[Trial]) -> None:
-        self._best = next(iter(best_first(history)), None)
-        keep = self._weights_of(self._best.number) if self._best else None
+        self._kept = list(self._wanted(history))
+        keep = {self._weights_of(trial.number) for trial in self._kept}
         for file in self._weights_of(0).parent.iterdir():  # what crashes have left
-            if file != keep and file.is_file():
+            if file not in keep and file.is_file():
                 file.unlink()
 
     def told(self, trial: Trial) -> None:
-        ranked = best_first([t for t in (self._best, trial) if t is not None])
-        self._best = next(iter(ranked), None)
-        for other in {trial.number} | {t.number for t in ranked[1:]}:
-            if self._best is None or other != self._best.number:
-                self._weights_of(other).unlink(missing_ok=True)
+        before = [*self._kept, trial]
+        self._kept = list(self._wanted(before))
+        for number in {t.number for t in before} - {t.number for t in self._kept}:
+            self._weights_of(number).unlink(missing_ok=True)
 
 
 class TrialLog:

@@ -40,6 +40,7 @@ class Study:
     known: Sequence[Trial] = ()
     monitors: Sequence[Monitor] = ()
     weights_of: Callable[[int], Path] | None = None  # where trial n leaves its weights, should it be the best so far
+    keep_all: bool = False  # leave the weights of every trial, not only of those that are the best so far
     live_of: Callable[[int], Path] | None = None  # where it writes what it has to say while it runs
     pace: Pace | None = None
     _running: dict[Future[Outcome], Job] = field(default_factory=dict, init=False)
@@ -121,7 +122,8 @@ class Study:
 
     def _submit(self, job: Job) -> None:
         self._waiting.setdefault(job.candidate.key, [])
-        self._running[self.executor.submit(evaluate, replace(job, beat=self._best))] = job
+        beat = float("-inf") if self.keep_all else self._best
+        self._running[self.executor.submit(evaluate, replace(job, beat=beat))] = job
 
     def _collect(self) -> None:
         """Wait for a job to end, and tell the strategy of all that have."""
@@ -141,7 +143,10 @@ class Study:
                 self._submit(waiting[0])
 
     def _tell(self, job: Job, result: Future[Outcome] | Trial) -> Trial:
-        trial, trace = Trial(job.number, job.candidate, job.seed, elapsed=self.elapsed(), ended=time.time()), ""
+        trial, trace = (
+            Trial(job.number, job.candidate, job.seed, elapsed=self.elapsed(), ended=round(time.time(), 3)),
+            "",
+        )
         if isinstance(result, Trial):
             cost = {"epochs": 0, "seconds": 0.0}
             metrics, curve = {**result.metrics, **cost}, result.curve

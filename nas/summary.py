@@ -7,7 +7,8 @@ from rich.table import Table
 
 from nas.budget import format_size
 from nas.options import Options
-from nas.run import Result
+from nas.result import Result
+from nas.selection import Finalist, against_random, finalists_of
 from nas.trial import Trial, best_first
 
 
@@ -52,15 +53,47 @@ def _comparison(result: Result) -> list[str]:
             f"Random search at equal cost, {_count(result.baseline)}: best {_best(result.baseline)} "
             f"(one run each, so a small difference means little)"
         )
-    if final := best_first(result.final):
-        epochs = f"{final[0].metrics['epochs']:.0f} epochs, {final[0].metrics['seconds']:.0f} s"
-        lines.append(
-            f"Final training of the best {len(result.final)} on all training data: {_best(final)} validation accuracy "
-            f"({final[0].params:,} parameters, {epochs}): {final[0].candidate.architecture}"
-        )
+    lines += _final(result)
     if result.test_accuracy is not None:
-        lines.append(f"Test accuracy of the best network, measured once: {100 * result.test_accuracy:.2f} %")
+        what = {"network": "best network", "distilled": "distilled network"}.get(result.chosen, result.chosen)
+        lines.append(f"Test accuracy of the {what}, measured once: {100 * result.test_accuracy:.2f} %")
     return lines
+
+
+def _final(result: Result) -> list[str]:
+    """What the network that is chosen has reached with fresh seeds, beside the score that it was found by."""
+    if not result.finalists:
+        return []
+    chosen = result.finalists[0]
+    best = chosen.best
+    mean = _mean(chosen)
+    epochs = f"{best.metrics['epochs']:.0f} epochs, {best.metrics['seconds']:.0f} s"
+    network = f"({best.params:,} parameters, {epochs}): {best.candidate.architecture}"
+    number = len(result.finalists)
+    lines = [f"Final training of the best {number} on all training data: {mean} validation accuracy {network}"]
+    if compared := against_random(result.trials, result.baseline, result.final):
+        ours, theirs, by = compared
+        if ours is theirs:
+            return [*lines, "Random search has found the same network", *_joint(result)]
+        lines.append(f"The search's best, trained again, minus random search's: {by}")
+    return [*lines, *_joint(result)]
+
+
+def _mean(finalist: Finalist) -> str:
+    mean = f"{100 * finalist.mean:.2f} %"
+    if finalist.half_width is None:
+        return mean
+    return f"{mean} ± {100 * finalist.half_width:.2f} (mean of {len(finalist.trials)} fresh seeds, 95 % interval)"
+
+
+def _joint(result: Result) -> list[str]:
+    """The ensemble, and the network that it has taught."""
+    if (joint := result.joint) is None:
+        return []
+    number = f"{len(joint.members)} networks" if len(joint.members) > 1 else "one network"
+    size, accuracy = f"{joint.params:,} parameters together", f"{100 * joint.crossed:.2f} % validation accuracy"
+    lines = [f"Ensemble of {number}, {size}: {accuracy} (selected on one half of that part, measured on the other)"]
+    return lines + [f"The best network, taught by it: {_mean(f)}" for f in finalists_of(result.distilled)]
 
 
 def _count(trials: list[Trial]) -> str:

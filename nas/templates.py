@@ -8,7 +8,7 @@ HEADER = '''"""{title}
 
 {facts}
 
-    from model import load
+    from {module} import load
     network = load()                 # reads weights.safetensors beside this file
     logits = network(x)              # x: {input}, normalised as in predict.py
 """

@@ -49,7 +49,7 @@ class Trial:
             "error": self.error,
             "copy_of": self.copy_of,
             "elapsed": round(self.elapsed, 3),
-            "ended": round(self.ended, 3),
+            "ended": self.ended,
         }
 
     @classmethod

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 
+import nas
 from nas.architecture import Architecture
 from nas.budget import Budget
 from nas.dataset import Arrays, Dataset
 from nas.evaluate import save_weights
-from nas.export import export
+from nas.folder import write_folder
 from nas.network import Network
 from nas.ops import ACTIVATIONS
 from nas.recipe import Recipe
@@ -22,6 +25,15 @@ from nas.trial import Trial
 from search_spaces.mlp import MLP
 
 NETWORKS = 48
+CLASSES = ["ant", "bee", "cat"]
+SPACES = {  # small: the space, its budget, the shape of a sample
+    "mlp": ("mlp:max_depth=3,max_width=64", "4K", (2, 4)),
+    "cnn": ("cnn:max_stages=2,max_blocks=1,max_width=32", "20K", (1, 8, 8)),
+    "cell": ("cell:nodes=1,max_repeats=1,max_width=16", "20K", (1, 8, 8)),
+    "nasbench201": ("nasbench201:cells=1,channels=4", "50K", (1, 8, 8)),
+}
+MISSING = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+NO_ONNX = f"{', '.join(MISSING)} not installed; pip install 'nas-search[export]'"
 ALONE = """
 import importlib, json, runpy, sys, warnings
 warnings.simplefilter("error")
@@ -64,7 +76,7 @@ def exported(folder: Path, architecture: Architecture, data: Dataset, test: floa
         parameter.data -= 0.75
     save_weights(network.state_dict(), folder.parent / f"{folder.name}.safetensors")
     trial = Trial(7, Candidate(architecture, Recipe(), ()), 0, (0.875,))
-    export(trial, folder.parent / f"{folder.name}.safetensors", data, folder, 50_000, test)
+    write_folder(trial, folder.parent / f"{folder.name}.safetensors", data, folder, 50_000, test)
     return network
 
 
@@ -76,3 +88,17 @@ def drawn() -> list[Architecture]:
     for fork, least in {"shape": 6, "norm": 3, "skip": 2, "activation": len(ACTIVATIONS), "dropout": 6}.items():
         assert len({c.values[fork] for c in found if fork in c.values}) == least
     return [c.architecture for c in found]
+
+
+def searched(space: str, folder: Path) -> Path:
+    """The run directory of a tiny search, made in `folder`."""
+    spec, budget, shape = SPACES[space]
+    y = np.arange(60) % 3
+    x = np.random.default_rng(0).normal(size=(60, *shape)) + y.reshape(-1, *[1] * len(shape))
+    limits = {"trials": 2, "epochs": 1, "final_epochs": 0, "baseline": False, "workers": 0}
+    return nas.search(spec, budget, (x, np.array(CLASSES)[y]), "random", out=folder / space, **limits).path
+
+
+def best_trial(run: Path) -> int:
+    number: int = json.loads((run / "best" / "config.json").read_text())["trial"]
+    return number

@@ -38,8 +38,9 @@ def test_a_search_on_arrays_gives_a_result(blobs: Any, tmp_path: Path) -> None:
     result = search(blobs, strategy="evolution", out=tmp_path / "out")
     assert [t.number for t in result.trials] == [0, 1, 2, 3] == [t.number for t in result.baseline]
     assert not result.interrupted
-    assert len(result.final) == 2
-    assert result.best.value == max(t.value for t in result.final)
+    assert {len(finalist.trials) for finalist in result.finalists} == {3}
+    assert result.best is result.finalists[0].best
+    assert result.finalists[0].mean == max(finalist.mean for finalist in result.finalists)
     longer = {t.candidate.architecture.digest for t in result.final}
     assert longer <= {t.candidate.architecture.digest for t in [*result.trials, *result.baseline]}
     assert result.best.params <= 50_000
@@ -157,14 +158,25 @@ def test_weights_that_were_deleted_are_trained_again_to_the_same_bits(blobs: Any
 
 def test_monitors_of_ones_own_are_told(blobs: Any) -> None:
     class Counting(Monitor):
-        told_of = 0
+        def __init__(self) -> None:
+            self.phases: list[str] = []
+            self.told_of: dict[str, int] = {}
+            self.results: list[Path] = []
+
+        def entered(self, phase: str) -> None:
+            self.phases.append(phase)
 
         def told(self, trial: Trial) -> None:
-            self.told_of += 1
+            self.told_of[self.phases[-1]] = self.told_of.get(self.phases[-1], 0) + 1
+
+        def closed(self, path: Path) -> None:
+            self.results.append(path / "best")
 
     counting = Counting()
-    search(blobs, monitors=[counting], strategy="random")
-    assert counting.told_of == 4
+    result = search(blobs, monitors=[counting], finalists=2, final_seeds=2)
+    assert counting.phases == ["search", "random", "final", "test"]
+    assert counting.told_of == {"search": 4, "random": 4, "final": len(result.final)}
+    assert counting.results == [result.path / "best"]
 
 
 def test_nothing_is_printed_by_default(blobs: Any, capfd: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from toy import ROOT, command, environment, rows
 
 from nas.cli import main
 from nas.options import Options, read_yaml
-from nas.run import Result
+from nas.result import Result
 from nas.summary import print_result
 
 pytest_plugins = ("fixtures_run",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,18 @@ from toy import Toy, line, score
 
 import nas
 from nas.executors.inline import Inline
-from nas.final import FINALISTS, THREADS, FinalTraining, affordable, finalists, threads
+from nas.final import (
+    FINALISTS,
+    SEEDS,
+    THREADS,
+    Again,
+    FinalTraining,
+    affordable,
+    contenders,
+    finalists,
+    threads,
+    with_baseline,
+)
 from nas.pace import TRIALS, Pace
 from nas.recipe import Recipe
 from nas.space import Candidate
@@ -71,7 +83,7 @@ def test_pace_never_gives_more_than_the_strategy_asked_for() -> None:
 def test_finalists_are_the_best_of_different_networks_and_recipes() -> None:
     a, b, c = candidate(1, 4), candidate(1, 8), candidate(1, 8, lr=1e-2)
     trials = [trial(0, a, 0.9), trial(1, replace(a, fidelity=0.5), 0.95), trial(2, b, 0.8), trial(3, c, 0.7)]
-    assert [t.number for t in finalists(trials)] == [1, 2]
+    assert [t.number for t in finalists(trials, 2)] == [1, 2]
     assert [t.number for t in finalists(trials, 9)] == [1, 2, 3]
     assert len(finalists(trials)) == FINALISTS
     assert finalists([Trial(0, a, 0, error="failed")]) == []
@@ -86,39 +98,65 @@ def learned(number: int, by_heart: bool) -> Trial:
 @pytest.mark.parametrize(
     ("by_heart", "seconds", "expected"),
     [
-        (False, 1.0, [8]),  # no time: the epochs of the search, the best network on all cores
-        (False, 20.0, [74]),
-        (False, 96.0, [24 * 8] * 2),  # one network a worker
-        (False, 1e6, [24 * 8] * 8),
-        (True, 16.0, [4 * 8] * 2),  # more epochs would not help, more networks may
-        (True, 35.0, [4 * 8] * 4),
-        (True, 1e6, [4 * 8] * 8),
+        (False, 1.0, [(8, 1)]),  # no time: the epochs of the search, the best network on all cores
+        (False, 15.0, [(55, 1)]),
+        (False, 32.0, [(8 * 8, 1)] * 2),  # one network a worker
+        (False, 1e6, [(8 * 8, 3)] * 3),
+        (True, 16.0, [(4 * 8, 1)] * 2),  # more epochs would not help, more networks and seeds may
+        (True, 24.0, [(3 * 8, 1)] * 3),  # three quarters of the epochs, and a network more
+        (True, 35.0, [(int(32 * 35 / 48), 2)] * 3),
+        (True, 1e6, [(4 * 8, 3)] * 3),
     ],
 )
-def test_the_time_left_is_cut_into_networks_and_epochs(
-    monkeypatch: pytest.MonkeyPatch, by_heart: bool, seconds: float, expected: list[int]
+def test_the_time_left_is_cut_into_networks_seeds_and_epochs(
+    monkeypatch: pytest.MonkeyPatch, by_heart: bool, seconds: float, expected: list[tuple[int, int]]
 ) -> None:
     monkeypatch.setattr("nas.final.cores", lambda: 2)
     trials = [learned(number, by_heart) for number in range(8)]
     found = affordable(trials, seconds, ["cpu"] * 2, epochs=8, samples=1000)
-    assert [epochs for _, epochs in found] == expected
-    assert [t.number for t, _ in found] == list(range(len(expected)))
+    assert [(again.epochs, again.seeds) for again in found] == expected
+    assert [again.trial.number for again in found] == list(range(len(expected)))
+
+
+def test_networks_and_seeds_that_the_user_asks_for_are_trained_however_little_the_time() -> None:
+    trials = [learned(number, by_heart=True) for number in range(8)]
+    found = affordable(trials, 1.0, ["cpu"] * 2, 8, 1000, growing=[(2, 5)] * 5)
+    assert [(again.epochs, again.seeds) for again in found] == [(8, 5)] * 2
+
+
+def test_the_best_of_random_search_is_a_finalist_too() -> None:
+    searched = [trial(n, candidate(1, width), 0.9 - n / 100) for n, width in enumerate((4, 8, 16, 32))]
+    random = [trial(0, candidate(2, 4), 0.5), trial(1, candidate(2, 8), 0.4)]
+    chosen = with_baseline(searched, random, number=2, seeds=3, epochs=8)
+    assert [again.trial for again in chosen] == [searched[0], searched[1], random[0]]
+    assert [again.trial for again in with_baseline(searched, [], 2, 3, 8)] == searched[:2]
+    assert with_baseline(random, searched, 1, 3, 8)[-1].trial is random[0]
 
 
 def test_epochs_on_all_the_data_take_longer_than_those_on_a_sample() -> None:
     trials = [learned(number, by_heart=False) for number in range(2)]
-    assert [e for _, e in affordable(trials, 24.0, ["cuda:0"] * 2, epochs=8, samples=9, share=0.5)] == [24, 24]
+    found = affordable(trials, 24.0, ["cuda:0"] * 2, epochs=8, samples=9, share=0.5)
+    assert [again.epochs for again in found] == [24, 24]
 
 
-@pytest.mark.parametrize(("samples", "longer"), [(10_000, 24), (20_000, 12), (100_000, 4), (10**7, 4)])
+@pytest.mark.parametrize(("samples", "longer"), [(10_000, 8), (40_000, 6), (100_000, 4), (10**7, 4)])
 def test_samples_that_have_been_seen_often_are_not_worth_more_epochs(samples: int, longer: int) -> None:
     found = affordable([learned(0, by_heart=False)], 1e6, ["cuda:0"], epochs=8, samples=samples)
-    assert [epochs for _, epochs in found] == [8 * longer]
+    assert [again.epochs for again in found] == [8 * longer]
 
 
 def test_fewer_networks_than_workers_are_no_hindrance() -> None:
-    assert [e for _, e in affordable([learned(0, by_heart=True)], 1e6, ["cpu"] * 4, 8, 9)] == [32]
+    assert [again.epochs for again in affordable([learned(0, by_heart=True)], 1e6, ["cpu"] * 4, 8, 9)] == [32]
     assert affordable([Trial(0, candidate(), 0, error="failed")], 10.0, ["cpu"] * 2, 8, 9) == []
+
+
+def test_a_network_that_had_few_epochs_is_not_beaten_by_one_that_had_more() -> None:
+    widths = {0: (4, 1.0), 1: (8, 1.0), 2: (16, 0.5), 3: (32, 0.25)}
+    given = {n: replace(candidate(1, width), fidelity=share) for n, (width, share) in widths.items()}
+    trials = [trial(n, given[n], value) for n, value in enumerate((0.9, 0.89, 0.7, 0.6))]
+    assert [t.number for t in contenders(trials, 3)] == [0, 2, 3]
+    assert [t.number for t in contenders(trials, 9)] == [0, 2, 3, 1]
+    assert [t.number for t in contenders([*trials, trial(4, replace(candidate(2), fidelity=0.25), 0.8)], 2)] == [0, 4]
 
 
 def test_idle_cores_are_shared_among_the_networks_trained_and_gpus_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,9 +172,11 @@ def final(tmp_path: Path) -> Iterator[Callable[..., FinalTraining]]:
 
     def make(evaluator: Any) -> FinalTraining:
         logs.append(TrialLog(tmp_path / "final.jsonl", SPACE))
-        weights = lambda number: tmp_path / f"{number}.weights"  # noqa: E731  # one line of a fixture
-        return FinalTraining(logs[-1], Inline(evaluator), 0, weights, tmp_path / "errors.log")
+        places = (lambda n: tmp_path / f"{n}.weights", lambda n: live / f"{n}.jsonl", tmp_path / "errors.log")
+        return FinalTraining(logs[-1], Inline(evaluator), 0, 1, *places)
 
+    live = tmp_path / "live"
+    live.mkdir()
     yield make
     for log in logs:
         log.close()
@@ -151,27 +191,34 @@ class Leaving(Toy):
         return outcome
 
 
-def test_finalists_are_trained_once_on_everything_with_seeds_of_their_own(final: Callable[..., FinalTraining]) -> None:
+def again(number: int, found: Candidate, epochs: int = 4, seeds: int = 1) -> Again:
+    return Again(trial(number, found), epochs, seeds)
+
+
+def test_finalists_are_trained_on_everything_with_seeds_of_their_own(final: Callable[..., FinalTraining]) -> None:
     toy = Leaving(failing=False)
-    chosen = [(trial(5, candidate(1, 4)), 4.0), (trial(2, candidate(2, 8)), 2.0)]
+    chosen = [again(5, candidate(1, 4), seeds=2), again(2, candidate(2, 8), epochs=2)]
     found = final(toy).run(chosen)
-    assert [t.candidate for t in found] == [replace(t.candidate, fidelity=f) for t, f in chosen]
+    one, two = (replace(a.trial.candidate, fidelity=float(a.epochs)) for a in chosen)
+    assert [t.candidate for t in found] == [one, one, two]
     assert [t.value for t in found] == [score(t.candidate) for t in found]
     assert all(job.final for job in toy.jobs)
-    assert len({job.seed for job in toy.jobs}) == 2
+    assert len({job.seed for job in toy.jobs}) == 3
+    assert [job.candidate for job in toy.jobs] == [one, two, one]  # every network's first seed comes first
 
 
 def test_a_final_training_that_has_ended_is_not_repeated(final: Callable[..., FinalTraining], tmp_path: Path) -> None:
-    one, two = (trial(5, candidate(1, 4)), 4.0), (trial(2, candidate(2, 8)), 4.0)
+    one, two = again(5, candidate(1, 4)), again(2, candidate(2, 8))
     first = Leaving(failing=False)
     before = final(first).run([one])
-    again = Leaving(failing=False)
-    after = final(again).run([two, one])
-    assert len(again.jobs) == 1
+    more = Leaving(failing=False)
+    after = final(more).run([two, replace(one, seeds=2)])
+    assert len(more.jobs) == 2
     assert after[1] == before[0]
+    assert after[2].seed != before[0].seed
     (tmp_path / f"{before[0].number}.weights").unlink()
     lost = Leaving(failing=False)
-    assert final(lost).run([one]) == before  # its number stands; the test trains it again with the same seed
+    assert final(lost).run([replace(one, seeds=2)]) == after[1:]  # the test trains it again with the same seed
     assert not lost.jobs
 
 
@@ -182,7 +229,7 @@ def test_a_final_training_that_fails_is_recorded_and_the_other_counts(final: Cal
                 raise ArithmeticError("the loss is not finite")
             return super().__call__(job)
 
-    found = final(Half(failing=False)).run([(trial(5, candidate(1, 4)), 4.0), (trial(2, candidate(2, 8)), 4.0)])
+    found = final(Half(failing=False)).run([again(5, candidate(1, 4)), again(2, candidate(2, 8))])
     assert found[0].error is not None
     assert "not finite" in found[0].error
     assert found[1].values
@@ -194,7 +241,7 @@ def test_a_full_disk_in_the_final_training_is_no_failure_of_the_network(final: C
             raise OSError("no space left on device")
 
     with pytest.raises(OSError, match="no space left"):
-        final(Full()).run([(trial(5, candidate(1, 4)), 4.0)])
+        final(Full()).run([again(5, candidate(1, 4))])
 
 
 def blobs() -> tuple[np.ndarray, np.ndarray]:
@@ -209,8 +256,9 @@ def search(folder: Path, **options: Any) -> nas.Result:
 
 def test_the_network_that_is_exported_is_that_of_the_final_training(tmp_path: Path) -> None:
     result = search(tmp_path / "run")
-    assert len(result.final) == 2
+    assert [len(finalist.trials) for finalist in result.finalists] == [3] * 3
     assert result.best in result.final
+    assert result.best is result.finalists[0].best
     assert result.best.metrics["epochs"] == 8
     without = search(tmp_path / "without", final_epochs=0)
     assert without.final == []
@@ -282,5 +330,6 @@ def test_the_same_command_under_a_deadline_trains_no_finalist_twice(tmp_path: Pa
     for _ in range(2):
         result = search(tmp_path / "run", time="2s", trials=None)
     rows = [json.loads(line) for line in (tmp_path / "run" / "final.jsonl").read_text().splitlines()]
-    trained = [json.dumps([row["network"], row["choices"]], sort_keys=True) for row in rows]
-    assert len(trained) == len(set(trained)) >= len(result.final) > 0
+    trained = Counter(json.dumps([row["network"], row["choices"]], sort_keys=True) for row in rows)
+    assert max(trained.values()) <= SEEDS
+    assert sum(trained.values()) >= len(result.final) > 0

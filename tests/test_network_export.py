@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.architecture import Architecture, Sketch
-from nas.export import source
 from nas.network import Network
 from nas.ops import ACTIVATIONS
 from nas.plan import plan
+from nas.source import source
 
 pytest_plugins = ("fixtures_run",)
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -150,7 +150,7 @@ def timeless(trials: Sequence[Trial | dict[str, Any]]) -> list[dict[str, Any]]:
     found = [json.loads(json.dumps(t.to_json() if isinstance(t, Trial) else t)) for t in trials]
     for row in found:
         for figures in (row, row["metrics"], *row["curve"]):
-            for name in ("elapsed", "seconds"):
+            for name in ("elapsed", "ended", "seconds"):
                 figures.pop(name, None)
     return sorted(found, key=lambda row: row["number"])
 

@@ -17,9 +17,11 @@ from nas.network import Network
 from nas.recipe import Recipe
 from nas.train.augment import augmentation, mixup
 from nas.train.average import make_average
+from nas.train.distil import Soft
 from nas.train.initialise import initialise
 from nas.train.precision import autocast_type, make_scaler, memory_format
 from nas.train.resident import Resident
+from nas.train.snapshots import Snapshots, State
 from nas.train.step import Forward, make_descent
 
 CHUNK, CHUNK_IMAGES = 4096, 512  # samples in one forward pass of an evaluation; of a network with convolutions
@@ -36,6 +38,7 @@ class Fitted:
     network: Network
     curve: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0  # counted from 1
+    snapshots: dict[str, State] = field(default_factory=dict)
 
     @property
     def best(self) -> dict[str, float]:
@@ -54,12 +57,15 @@ def train(
     min_change: float = 0.0,
     patience_from: int = 0,
     watch: Watch | None = None,
+    soft: Soft | None = None,
+    snapshots: bool = False,
 ) -> Fitted:
     """Train for at most `epochs`; keep the weights of the epoch best on validation, the averaged ones where averaged.
 
     Stops after `patience` epochs without a validation accuracy higher by more than `min_change`, at epoch
-    `patience_from` or later. All chance comes from `seed`; torch's global generator is left as it was. Raises
-    `NotFinite`, what `watch` raises, and `ValueError` for a recipe that the data or the device does not allow.
+    `patience_from` or later. `soft` are what a teacher says of the data; with `snapshots` more weights are left than
+    the best. All chance comes from `seed`; torch's global generator is left as it was. Raises `NotFinite`, what `watch`
+    raises, and `ValueError` for a recipe that the data or the device does not allow.
     """
     device, watch = data.x.device, watch or Watch()
     stopping = Patience(patience, min_change, patience_from)
@@ -70,7 +76,8 @@ def train(
         initialise(network, recipe.initialisation, generator)
         network.to(device, memory_format=memory_format(network))  # type: ignore[call-overload]  # typed for 4-D alone
         fitted = Fitted(network)
-        passes = _Passes(network, recipe, data, epochs, generator)
+        passes = _Passes(network, recipe, data, epochs, generator, soft)
+        more = Snapshots(network, recipe, epochs) if snapshots else None
         kept: dict[str, Tensor] = {}
         for epoch in range(1, epochs + 1):
             start = time.perf_counter()
@@ -83,11 +90,15 @@ def train(
             if not (math.isfinite(row["train_loss"]) and math.isfinite(loss)):
                 raise NotFinite(f"the loss is not finite after epoch {epoch} ({recipe.optimizer}, lr {recipe.lr:g})")
             watch.epoch(fitted.curve[-1])
+            if more is not None:
+                more.after(epoch)
             if epoch == 1 or _rank(row) > _rank(fitted.best):
                 fitted.best_epoch = epoch
                 kept = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
             if stopping.after(epoch, accuracy):
                 break
+        if more is not None:
+            fitted.snapshots = more.finish(passes.unchanged)
         network.load_state_dict(kept)
     return fitted
 
@@ -114,8 +125,16 @@ class Patience:
 class _Passes:
     """The passes of one training over its data."""
 
-    def __init__(self, network: Network, recipe: Recipe, data: Resident, epochs: int, generator: Generator) -> None:
-        self.network, self.recipe, self.data, self.generator = network, recipe, data, generator
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        data: Resident,
+        epochs: int,
+        generator: Generator,
+        soft: Soft | None = None,
+    ) -> None:
+        self.network, self.recipe, self.data, self.generator, self.soft = network, recipe, data, generator, soft
         self.device, self.shape = data.x.device, network.plan.architecture.input_shape
         self.batch = min(recipe.batch_size, len(data))
         self.steps = len(list(self._batches(torch.empty(len(data)))))  # of an epoch
@@ -154,15 +173,19 @@ class _Passes:
         """What computes loss and hits of these samples, augmented once."""
         x, y = self.augment(self.data.samples(rows, self.shape)), self.data.y.index_select(0, rows)
         blend: Labels = []
+        taught = None if self.soft is None else self.soft.of(rows)
         if self.recipe.mixup:
             x, others, share = mixup(x, self.recipe.mixup)
             blend = [(y, share), (y[others], 1 - share)]
+            taught = None if taught is None else taught.mixed(others, share)
         if x.ndim == 4:
             x = x.contiguous(memory_format=self.layout)
 
         def forward() -> tuple[Tensor, Tensor]:
             with torch.autocast(self.device.type, self.format, enabled=self.format != torch.float32):
-                return _score(self.network(x), y, blend, self.recipe.label_smoothing)
+                logits = self.network(x)
+                loss, hits = _score(logits, y, blend, self.recipe.label_smoothing)
+                return (loss if taught is None else taught.loss(logits, loss)), hits
 
         return forward
 
@@ -185,18 +208,25 @@ def _score(logits: Tensor, y: Tensor, blend: Labels, smoothing: float) -> tuple[
 
 
 def evaluate(network: Network, data: Resident) -> tuple[float, float]:
-    """Accuracy and mean cross-entropy in float32, in the data's own order, on a network laid out as in training."""
+    """Accuracy and mean cross-entropy in float32."""
+    hits, loss = torch.zeros((), device=data.x.device), torch.zeros((), device=data.x.device)
+    for rows, logits in outputs(network, data):
+        y = data.y.index_select(0, rows)
+        hits += (logits.argmax(1) == y).sum()
+        loss += cross_entropy(logits, y, reduction="sum")
+    return float(hits) / len(data), float(loss) / len(data)
+
+
+def outputs(network: Network, data: Resident) -> Iterator[tuple[Tensor, Tensor]]:
+    """Positions and logits (chunk, classes), in the data's own order, of a network laid out as in training."""
     layout, shape = memory_format(network), network.plan.architecture.input_shape
     network.to(memory_format=layout).eval()  # type: ignore[call-overload]  # typed for 4-D alone
-    hits, loss = torch.zeros((), device=data.x.device), torch.zeros((), device=data.x.device)
     chunk = CHUNK if layout == torch.contiguous_format else CHUNK_IMAGES
-    with torch.inference_mode():
-        for rows in torch.split(torch.arange(len(data), device=data.x.device), chunk):
-            x, y = data.samples(rows, shape), data.y.index_select(0, rows)
+    for rows in torch.split(torch.arange(len(data), device=data.x.device), chunk):
+        with torch.inference_mode():
+            x = data.samples(rows, shape)
             logits = network(x.contiguous(memory_format=layout) if x.ndim == 4 else x)
-            hits += (logits.argmax(1) == y).sum()
-            loss += cross_entropy(logits, y, reduction="sum")
-    return float(hits) / len(data), float(loss) / len(data)
+        yield rows, logits
 
 
 def _rank(row: dict[str, float]) -> tuple[float, float]:

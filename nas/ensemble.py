@@ -1,0 +1,86 @@
+"""`--ensemble`: trained networks joined inside the parameter budget, which is that of all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from nas.caruana import crossed, select
+from nas.evaluate import Member, Training, snapshot_file
+from nas.executor import Workers
+from nas.final import Again, finalists
+from nas.trial import Trial, best_first
+
+KEPT = 12  # networks of a search whose weights are kept as possible members, by accuracy; as many again by size
+PARTS = (
+    2,
+    3,
+)  # networks of at most such a part of the budget are trained again too, for there must be room for several
+
+
+@dataclass(frozen=True)
+class Joint:
+    """An ensemble. `accuracy` on the validation part, on which it was selected; `crossed` is what to expect."""
+
+    members: tuple[Member, ...]
+    accuracy: float
+    crossed: float  # selected on one half of the validation part and measured on the other
+
+    @property
+    def params(self) -> int:
+        """Of all members together."""
+        return sum(member.candidate.architecture.num_params for member in self.members)
+
+
+def worth_keeping(trials: Sequence[Trial]) -> list[Trial]:
+    """The most accurate trials, and those that no smaller network beats: ensembles need room."""
+    ranked = [trial for trial in best_first(trials) if trial.copy_of is None]
+    front: list[Trial] = []
+    for trial in sorted(ranked, key=lambda t: (t.params, -t.value)):
+        if not front or trial.value > front[-1].value:
+            front.append(trial)
+    return list({trial.number: trial for trial in (*ranked[:KEPT], *front[-KEPT:])}.values())
+
+
+def roommates(trials: Sequence[Trial], budget: int, epochs: int, seeds: int) -> list[Again]:
+    """Networks to be trained again because several of them fit the budget."""
+    small = [finalists([t for t in trials if t.params <= budget // part], 1) for part in PARTS]
+    distinct = {trial.candidate.key[:2]: trial for best in small for trial in best}
+    return [Again(trial, epochs, seeds) for trial in distinct.values()]
+
+
+def candidates(arms: Mapping[Path, Sequence[Trial]]) -> list[Member]:
+    """Every network whose weights lie in the folder of its arm, its snapshots among them."""
+    found = []
+    for folder, trials in arms.items():
+        for trial in trials:
+            weights = folder / f"trial-{trial.number:05d}.safetensors"
+            if trial.values and trial.copy_of is None and weights.exists():
+                more = sorted(folder.glob(snapshot_file(weights, "*").name))
+                found += [Member(trial.candidate, file) for file in (weights, *more)]
+    return found
+
+
+def join(executor: Workers, pool: Sequence[Member], dataset_labels: np.ndarray, budget: int, seed: int) -> Joint:
+    """The ensemble of members of `pool` that is best on the validation part.
+
+    Raises `ValueError` where no member of the pool can be read, or none fits the budget.
+    """
+    futures = [executor.submit(Training.probabilities, member) for member in pool]
+    pairs = [(member, future.result()) for member, future in zip(pool, futures, strict=True)]
+    read = [(member, found) for member, found in pairs if found is not None]
+    if not read:
+        raise ValueError("no network of this run has left its weights, so there is nothing to join")
+    probabilities = np.stack([found for _, found in read])
+    params = [member.candidate.architecture.num_params for member, _ in read]
+    chosen = select(probabilities, dataset_labels, params, budget)
+    members = tuple(replace(read[i][0], share=share) for i, share in chosen.shares.items())
+    return Joint(members, chosen.accuracy, crossed(probabilities, dataset_labels, params, budget, seed))
+
+
+def by_share(members: Iterable[Member]) -> list[Member]:
+    """The members, those that weigh most first."""
+    return sorted(members, key=lambda member: -member.share)

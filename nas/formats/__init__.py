@@ -1,0 +1,1 @@
+"""One file for each format that `python -m nas.export` writes."""

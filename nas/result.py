@@ -1,0 +1,61 @@
+"""What a search found."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nas.ensemble import Joint
+from nas.selection import Finalist, finalists_of
+from nas.trial import Trial, best_first
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a search found. `trials` are the strategy's, `baseline` those of random search at equal cost.
+
+    `final` are the best of both, trained again on the whole training part and for longer, with fresh seeds; `distilled`
+    the best of them once more, taught by the ensemble `joint`. The test part was used once, for what is `chosen`.
+    """
+
+    path: Path
+    trials: list[Trial]
+    baseline: list[Trial]
+    final: list[Trial]
+    test_accuracy: float | None
+    interrupted: bool
+    joint: Joint | None = None
+    distilled: list[Trial] = field(default_factory=list)
+
+    @property
+    def best(self) -> Trial:
+        """The network whose final trainings are best on average, of those the best one; of all trials where none are.
+
+        Raises `ValueError` without a result.
+        """
+        for finalist in self.finalists[:1]:
+            return finalist.best
+        for trial in best_first([*self.trials, *self.baseline]):
+            return trial
+        raise ValueError(f"no trial in {self.path} has a result; see errors.log there")
+
+    @property
+    def chosen(self) -> str:
+        """What is best by what can be expected of it: the `network`, the `ensemble`, or the `distilled` network."""
+        expected = {"network": self.finalists[0].mean if self.finalists else self.best.value}
+        if self.joint is not None:
+            expected["ensemble"] = self.joint.crossed
+        if taught := finalists_of(self.distilled):
+            expected["distilled"] = taught[0].mean
+        return max(expected, key=lambda name: (expected[name], name == "network"))
+
+    @property
+    def finalists(self) -> list[Finalist]:
+        """The networks that were trained again, best mean first."""
+        return finalists_of(self.final)
+
+    def export(self, path: str | Path) -> Path:
+        """Copy the best network's folder (model.py, weights, config.json, predict.py) to `path`."""
+        _ = self.best  # there may be none
+        return Path(shutil.copytree(self.path / "best", path, dirs_exist_ok=True))

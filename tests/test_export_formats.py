@@ -1,0 +1,264 @@
+"""Every format of a network is read again where `nas` cannot be imported, and computes what the module computes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from exporting import CLASSES, MISSING, NO_ONNX, SPACES, alone, best_trial, exported, insects, searched
+from safetensors import safe_open
+
+import nas
+from nas import plugins
+from nas.budget import Budget
+from nas.export import FOLDER, export, main
+from nas.format import Format
+from nas.space import SearchSpace
+from nas.wanted import Wanted
+
+pytest_plugins = ("fixtures_run",)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+BATCHES = (1, 7)
+COMPUTED = sorted(set(plugins.names(FOLDER)) - {"optuna"})
+
+LOAD = """
+import os, pathlib
+warnings.filterwarnings("ignore", r"`torch\\.jit\\.load` is", DeprecationWarning)  # torch advises torch.export instead
+
+def onnx():
+    import onnxruntime
+    session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+    return lambda x: torch.from_numpy(session.run(["logits"], {"x": x.numpy()})[0])
+
+def restored(tensors):
+    network = importlib.import_module("model").Network()
+    network.load_state_dict(tensors)
+    return network.eval()
+
+def source():
+    return importlib.import_module("model").load("weights.safetensors")
+
+def state_dict():
+    return restored(torch.load("model.pt", weights_only=True))
+
+def safetensors():
+    from safetensors.torch import load_file
+    return restored(load_file("model.safetensors"))
+
+def torchscript():
+    return torch.jit.load("model.ts")
+
+def torch_export():
+    return torch.export.load("model.pt2").module()
+
+sys.path[:0] = [""]
+for folder in sys.argv[2:]:
+    os.chdir(folder)
+    importlib.invalidate_caches()
+    sys.modules.pop("model", None)
+    for name in sys.argv[1].split(","):
+        network = globals()[name]()
+        for file in pathlib.Path().glob("x*.npy"):
+            with torch.inference_mode():
+                numpy.save(f"{name}-{file.name}", network(torch.from_numpy(numpy.load(file))).numpy())
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The search in the MLP space, for what does not depend on the space."""
+    return searched("mlp", tmp_path_factory.mktemp("run"))
+
+
+def write_and_read(folders: Iterable[Path]) -> None:
+    """Write every format into these best/ folders, and beside them what another process computes with each."""
+    written = [name for name in COMPUTED if name != "onnx" or not MISSING]
+    for best in folders:
+        for name in written:
+            export(best, name)
+        shape = Wanted(best).architecture.input_shape
+        for size in BATCHES:
+            x = torch.randn(size, *shape, generator=torch.Generator().manual_seed(size))
+            np.save(best / f"x{size}.npy", x.numpy())
+    alone(LOAD, ",".join(written), *map(str, folders), cwd=Path.cwd())
+
+
+@pytest.fixture(scope="module")
+def read_again(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """By space, the best/ folder of a search with every format, and what was computed with each of them."""
+    folder = tmp_path_factory.mktemp("runs")
+    found = {space: searched(space, folder) / "best" for space in SPACES}
+    write_and_read(found.values())
+    return found
+
+
+def computed(best: Path, size: int) -> npt.NDArray[np.float32]:
+    with torch.inference_mode():
+        logits: npt.NDArray[np.float32] = (
+            Wanted(best).network()(torch.from_numpy(np.load(best / f"x{size}.npy"))).numpy()
+        )
+    return logits
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+@pytest.mark.parametrize("space", SPACES)
+def test_a_format_read_without_nas_computes_what_the_module_computes(
+    space: str, name: str, read_again: dict[str, Path]
+) -> None:
+    if name == "onnx" and MISSING:
+        pytest.skip(NO_ONNX)
+    for size in BATCHES:
+        logits = np.load(read_again[space] / f"{name}-x{size}.npy")
+        assert logits.shape == (size, len(CLASSES))
+        assert np.abs(logits - computed(read_again[space], size)).max() < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("space", SPACES)
+def test_any_network_of_a_space_can_be_written_in_every_format(space: str, tmp_path: Path) -> None:
+    spec, budget, shape = SPACES[space]
+    made: SearchSpace = plugins.make("search_spaces", spec, SearchSpace, shape, 3, Budget(int(budget[:-1]) * 1000))
+    folders = [tmp_path / f"n{number}" for number in range(8)]
+    for number, best in enumerate(folders):
+        exported(best, made.sample(np.random.default_rng(number)).architecture, insects())
+    write_and_read(folders)
+    for best in folders:
+        for size in BATCHES:
+            wanted = computed(best, size)
+            for file in best.glob(f"*-x{size}.npy"):
+                off = np.abs(np.load(file) - wanted).max()
+                assert off < 1e-5 * max(1, np.abs(wanted).max()), file
+
+
+def test_a_file_goes_beside_the_networks_other_files_or_where_it_is_told(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for what in (run, run / "best", run / "best" / "config.json"):
+        assert main([str(what), "--format", "state_dict"]) == 0
+        assert capsys.readouterr().out.strip() == str(run / "best" / "model.pt")
+    assert main([str(run), "--format", "state-dict", "--out", str(tmp_path / "a.pth")]) == 0
+    assert (tmp_path / "a.pth").read_bytes() == (run / "best" / "model.pt").read_bytes()
+    assert main([str(run), "--format", "source", "--trial", "0"]) == 0
+    assert (run / "model_trial0.py").is_file()
+
+
+def test_the_source_of_the_best_network_is_the_model_py_of_the_search(run: Path, tmp_path: Path) -> None:
+    first = (run / "best" / "model.py").read_text()
+    assert export(run, "source", out=tmp_path / "model.py").read_text() == first
+    other = export(run, "source", out=tmp_path / "network.py").read_text()
+    assert other == first.replace("from model import load", "from network import load")
+    assert export(run, "source", out=tmp_path / 'my """net""".py').read_text() == first
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_source_of_any_trial_is_the_network_that_was_trained(number: int, run: Path, tmp_path: Path) -> None:
+    names: dict[str, object] = {}
+    text = export(run, "source", trial=number, out=tmp_path / "model.py").read_text()
+    exec(compile(text, "model.py", "exec"), {"__name__": "model", "__file__": "model.py"} | names, names := {})
+    row = json.loads((run / "trials.jsonl").read_text().splitlines()[number])
+    assert names["PARAMETERS"] == row["params"]
+    assert f"validation accuracy {row['values'][0]:.4f}, trial {number}." in text
+
+
+def test_a_trial_whose_weights_were_kept_has_every_format(run: Path, tmp_path: Path) -> None:
+    kept = export(run, "state_dict", trial=best_trial(run), out=tmp_path / "kept.pt")
+    best = export(run, "state_dict", out=tmp_path / "best.pt")
+    tensors, others = (torch.load(file, weights_only=True) for file in (kept, best))  # no final training: the same
+    assert tensors.keys() == others.keys()
+    assert all(torch.equal(tensors[name], others[name]) for name in tensors)
+
+
+def test_the_files_say_what_the_network_is(run: Path, tmp_path: Path) -> None:
+    facts = Wanted(run).facts
+    with safe_open(export(run, "safetensors", out=tmp_path / "a.safetensors"), "pt") as file:
+        words = file.metadata()
+    assert words["format"] == "pt"
+    assert json.loads(words["classes"]) == CLASSES
+    assert json.loads(words["parameters"]) == facts["parameters"]
+    assert json.loads(words["architecture"]) == facts["architecture"]
+    extra = {"config.json": ""}
+    torch.export.load(export(run, "torch.export", out=tmp_path / "a.pt2"), extra_files=extra)
+    assert json.loads(extra["config.json"]) == facts
+    if not MISSING:
+        import onnx
+
+        made = onnx.load(export(run, "onnx", out=tmp_path / "a.onnx"))
+        assert {p.key: json.loads(p.value) for p in made.metadata_props if p.key != "format"}["classes"] == CLASSES
+        for value in (made.graph.input[0], made.graph.output[0]):
+            assert value.type.tensor_type.shape.dim[0].dim_param == "batch"
+
+
+class Words(Format):
+    """A format of one's own."""
+
+    ENDING = ".txt"
+
+    def contents(self, wanted: Wanted, name: str) -> bytes:
+        return f"{name}: {wanted.architecture}".encode()
+
+
+def test_a_format_of_ones_own_is_named_by_module_and_class(run: Path) -> None:
+    file = export(run, f"{__name__}:Words")
+    assert file == run / "best" / "model.txt"
+    assert file.read_text() == f"model: {Wanted(run).architecture}"
+
+
+def test_the_help_is_printed_without_a_warning() -> None:
+    command = [sys.executable, "-W", "error", "-m", "nas.export", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(nas.__file__).parents[1])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(name in done.stdout for name in plugins.names(FOLDER))
+
+
+@pytest.mark.parametrize("name", ["source", "optuna"])
+def test_what_needs_no_weights_needs_no_torch(name: str, run: Path, tmp_path: Path) -> None:
+    script = f"import sys; from nas.export import export; export({str(run)!r}, {name!r}, out='it')"
+    script += "; sys.exit('torch was imported' if 'torch' in sys.modules else 0)"
+    paths = {**os.environ, "PYTHONPATH": str(Path(nas.__file__).parents[1])}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=paths, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["it"]
+
+
+def test_the_trials_of_a_search_are_a_study_that_optuna_loads(run: Path, tmp_path: Path) -> None:
+    optuna = pytest.importorskip("optuna", reason="optuna is not installed; pip install 'nas-search[export]'")
+    rows = [json.loads(line) for line in (run / "trials.jsonl").read_text().splitlines()]
+    copy = tmp_path / "run"
+    copy.mkdir()
+    failed = {**rows[0], "number": 2, "values": [], "error": "RuntimeError: no", "curve": [], "metrics": {}}
+    lines = [json.dumps(row) + "\n" for row in (rows[1], failed, rows[0])]  # as they may end
+    (copy / "trials.jsonl").write_text("".join(lines) + '{"number": 3, "choi')
+    for name in ("config.yaml", "space.json"):
+        (copy / name).write_bytes((run / name).read_bytes())
+    file = export(copy, "optuna")
+    assert file == copy / "optuna.db"
+    assert export(copy, "optuna") == file  # over the first
+    storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
+    study = optuna.load_study(study_name="run", storage=storage)
+    assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE", "FAIL"]
+    forks = json.loads((copy / "space.json").read_text())
+    for trial, row in zip(study.trials, [*rows, failed], strict=True):
+        assert trial.params == row["choices"]
+        assert trial.values == (row["values"] or None)
+        assert trial.user_attrs["parameters"] == row["params"]
+        assert trial.user_attrs["network"] == row["network"]
+        assert trial.user_attrs.get("error") == row["error"]
+        assert list(trial.intermediate_values.values()) == [epoch["val_accuracy"] for epoch in row["curve"]]
+        for fork, distribution in trial.distributions.items():
+            assert set(forks.get(fork, ())) <= set(distribution.choices)
+    assert study.best_value == max(row["values"][0] for row in rows)
+    assert study.best_trial.duration.total_seconds() == pytest.approx(
+        rows[study.best_trial.number]["metrics"]["seconds"]
+    )
+    storage.remove_session()
+    storage.engine.dispose()
