@@ -14,6 +14,14 @@ from nas.trial import Trial, best_first
 LEVEL = 0.95  # of the intervals
 
 
+def half_width(values: Sequence[float]) -> float | None:
+    """Of the interval around the mean of a sample (Student's t); None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    quantile = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1))
+    return float(quantile * stdev(values) / len(values) ** 0.5)
+
+
 @dataclass(frozen=True)
 class Finalist:
     """A network that was trained again from scratch, once for each of several fresh seeds; at least once."""
@@ -30,11 +38,8 @@ class Finalist:
 
     @property
     def half_width(self) -> float | None:
-        """Of the interval around the mean (Student's t); None for a single seed."""
-        if len(self.values) < 2:
-            return None
-        quantile = float(stats.t.ppf((1 + LEVEL) / 2, len(self.values) - 1))
-        return float(quantile * stdev(self.values) / len(self.values) ** 0.5)
+        """Of the interval around the mean; None for a single seed."""
+        return half_width(self.values)
 
     @property
     def best(self) -> Trial:

@@ -321,12 +321,28 @@ def test_an_exported_network_that_is_not_the_best_any_more_lends_it_no_test_accu
     assert "on the test part" not in page.text
 
 
+def test_an_ensemble_that_was_chosen_is_the_answer_and_has_the_test_accuracy(tmp_path: Path) -> None:
+    rows = several(4)
+    path = make(tmp_path / "run", rows, again=final(rows[0], (0, 1), (0.9, 0.92)), best={**rows[0], "number": 1})
+    best = json.loads((path / "best" / "config.json").read_text())
+    (path / "best" / "config.json").write_text(json.dumps({**best, "test_accuracy": None}))
+    (path / "ensemble").mkdir()
+    facts = {"parameters": 9_000, "validation_accuracy": 0.97, "validation_accuracy_crossed": 0.95, "members": [{}, {}]}
+    (path / "ensemble" / "config.json").write_text(json.dumps({**facts, "test_accuracy": 0.875}))
+    page = report(path)
+    assert "95.00 % validation accuracy of an ensemble of 2 networks, 87.50 % on the test part, 9,000" in page.text
+    assert "The best network has 91.00 % validation accuracy" in page.text
+    assert "the ensemble has 87.50 %" in page.text
+    assert "ensemble/predict.py samples.npy" in page.text
+    assert "not tested" in page.text
+
+
 def test_damaged_lines_are_counted_and_left_out(tmp_path: Path) -> None:
     path = make(tmp_path / "run", several(4))
     with (path / "trials.jsonl").open("a") as file:
         file.write('nonsense\n{"number": 1}\n{"number": "x", "values": [NaN], "choices": 3}\n{"torn')
     page = report(path)
-    assert "3 lines of the logs could not be read" in page.text
+    assert "Of the logs 3 lines could not be read" in page.text
     assert "The best of 4 trials" in page.text
 
 

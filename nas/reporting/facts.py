@@ -17,8 +17,14 @@ from nas.budget import parse_size
 from nas.ops import Scalar
 from nas.record import LOGS, Record, Row, State, read_json
 
-ARMS = {"search": "search", "random": "random search", "final": "final training"}  # in words
+ARMS = {  # in words
+    "search": "search",
+    "random": "random search",
+    "final": "final training",
+    "distilled": "distillation",
+}
 SEARCHES = ("search", "random")
+FOLDERS = ("best", "ensemble", "distilled")
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,8 @@ class Run:
     search: Sequence[Tried]
     random: Sequence[Tried]
     final: Sequence[Tried]
-    exported: Mapping[str, Any]  # best/config.json
+    distilled: Sequence[Tried]
+    handed: Mapping[str, Mapping[str, Any]]  # folder -> its config.json, of best, ensemble, distilled
     unread: int = 0
 
     @classmethod
@@ -114,11 +121,17 @@ class Run:
             state = State(state.phase)
         arms: dict[str, list[Tried]] = {}
         unread = 0
-        for arm, name in LOGS.items():
-            rows = record.new(arm)
+        for arm in ARMS:
+            rows, name = record.new(arm), LOGS[arm]
             arms[arm] = [tried for tried in (_read(arm, row) for row in rows) if tried is not None]
             unread += _lines(path / name) - len(arms[arm])
-        return cls(path, record.config, state, **arms, exported=read_json(path / "best" / "config.json"), unread=unread)
+        handed = {folder: read_json(path / folder / "config.json") for folder in FOLDERS}
+        return cls(path, record.config, state, **arms, handed=handed, unread=unread)
+
+    @property
+    def exported(self) -> Mapping[str, Any]:
+        """What best/ says of the best single network."""
+        return self.handed["best"]
 
     @cached_property
     def tried(self) -> list[Tried]:
@@ -137,7 +150,12 @@ class Run:
     @property
     def failed(self) -> list[Tried]:
         """Trials and final trainings without a value."""
-        return [row for row in (*self.tried, *self.final) if row.value is None]
+        return [row for row in (*self.tried, *self.again) if row.value is None]
+
+    @property
+    def again(self) -> list[Tried]:
+        """What was trained after the searches."""
+        return [*self.final, *self.distilled]
 
     @cached_property
     def budget(self) -> int:
@@ -158,11 +176,6 @@ class Run:
                 if other.number == row.copy_of and other.copy_of is None and other.value == row.value:
                     return other
         return row
-
-    @property
-    def tested(self) -> float | None:
-        """The test accuracy of the exported network; None where it has not been measured."""
-        return _fraction(self.exported.get("test_accuracy"))
 
     @property
     def samples(self) -> tuple[int, ...]:
@@ -194,11 +207,11 @@ def _lines(path: Path) -> int:
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    found = {str(name): _fraction(value) for name, value in row.items()}
+    found = {str(name): number_of(value) for name, value in row.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _fraction(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
     """A finite number, or None."""
     fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if fits else None

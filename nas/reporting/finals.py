@@ -10,7 +10,7 @@ from statistics import mean, variance
 import numpy as np
 from scipy import stats
 
-from nas.reporting.facts import Run, Tried, best_first
+from nas.reporting.facts import Run, Tried, best_first, number_of
 from nas.selection import Difference, difference, half_width
 
 
@@ -45,14 +45,18 @@ class Finalist:
 
 def finalists(run: Run) -> list[Finalist]:
     """Best mean first, as `nas.selection.finalists_of` has them; those that failed are left out."""
+    return _together(run, run.final)
+
+
+def _together(run: Run, rows: Sequence[Tried]) -> list[Finalist]:
     together: dict[str, list[Tried]] = {}
-    for row in run.final:
+    for row in rows:
         if row.value is not None:
             together.setdefault(row.key, []).append(row)
     seen: dict[str, Tried] = {}
     for row in run.ranked:
         seen.setdefault(row.key, row)
-    found = [Finalist(tuple(rows), seen.get(key)) for key, rows in together.items()]
+    found = [Finalist(tuple(seeds), seen.get(key)) for key, seeds in together.items()]
     return sorted(found, key=lambda f: (-f.mean, f.first.params, f.first.number))
 
 
@@ -61,6 +65,40 @@ def chosen(run: Run, again: Sequence[Finalist]) -> Finalist | None:
     number, params = run.exported.get("trial"), run.exported.get("parameters")
     kept = [f for f in again if any((row.number, row.params) == (number, params) for row in f.rows)]
     return next(iter([*kept, *again]), None)
+
+
+@dataclass(frozen=True)
+class Handed:
+    """A folder that a search hands over: what to expect of it on the validation part; `tested` where it was chosen."""
+
+    name: str
+    folder: str
+    params: int
+    expected: float
+    half_width: float | None
+    tested: float | None
+
+
+def handed_over(run: Run, again: Sequence[Finalist]) -> list[Handed]:
+    """The single network, the ensemble, the network that it taught: those that have been written."""
+    taught = next(iter(_together(run, run.distilled)), None)
+    members = run.handed["ensemble"].get("members") or ()
+    names = {
+        "best": "the best network",
+        "ensemble": f"an ensemble of {len(members)} network{'' if len(members) == 1 else 's'}",
+        "distilled": "the best network, taught by the ensemble",
+    }
+    found = []
+    for folder, name in names.items():
+        facts = run.handed[folder]
+        params = number_of(facts.get("parameters"))
+        of = {"best": chosen(run, again), "distilled": taught}.get(folder)
+        crossed = facts.get("validation_accuracy_crossed", facts.get("validation_accuracy"))
+        expected = number_of(crossed) if of is None else of.mean
+        if params is not None and expected is not None:
+            half, tested = None if of is None else of.half_width, number_of(facts.get("test_accuracy"))
+            found.append(Handed(name, folder, int(params), expected, half, tested))
+    return found
 
 
 def best_of(run: Run, arm: Sequence[Tried]) -> Tried | None:

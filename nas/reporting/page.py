@@ -12,15 +12,16 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from nas.architecture import Architecture
-from nas.draw import draw, found
+from nas.draw import draw
 from nas.drawing.canvas import COLOURS
 from nas.reporting import choices, figures, wording
 from nas.reporting.facts import Run
 from nas.reporting.figures import Drawn
-from nas.reporting.finals import Finalist, chosen, finalists
+from nas.reporting.finals import Finalist, chosen, finalists, handed_over
 from nas.reporting.importance import EPOCHS, Effect, Importance, effects, importance, reason_against, varied
 from nas.reporting.svg import inline, save, style, width
 from nas.reporting.tables import ablation, costs, failures, found_by, layers
+from nas.wanted import Wanted
 
 LEGIBLE = 1.1  # pixels of a unit of a network's picture, whose letters are 8 units high
 SHEET = 1232  # pixels that the page has for it
@@ -126,16 +127,18 @@ def _head(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
         "Git commit": record.get("git_commit") or "not recorded (no git checkout)",
         "Run again by": f"python -m nas.search --config {where}/config.yaml --out ELSEWHERE",
     }
-    unread = (
-        f"{wording.count(run.unread, 'line')} of the logs could not be read, and is left out." if run.unread else ""
-    )
+    won = wording.tested(run, again)
+    folder = won.folder if won is not None else "best"
+    lines = "1 line" if run.unread == 1 else f"{run.unread:,} lines"
+    unread = f"Of the logs {lines} could not be read and are left out." if run.unread else ""
     return {
         "title": run.path.resolve().name,
         "state": wording.state(run),
         "unread": unread,
         "headline": wording.headline(run, again),
         "answer": wording.answer(run, again),
-        "use": f"python {where}/best/predict.py samples.npy" if run.exported else "",
+        "use": f"python {where}/{folder}/predict.py samples.npy" if run.exported else "",
+        "folder": folder,
         "facts": {name: str(value) for name, value in facts.items()},
     }
 
@@ -156,13 +159,15 @@ def _selection(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
         }
         for f in again
     ]
-    return {"finalists": rows, "flattered": wording.flattered(run, again), "compared": wording.compared(run, again)}
+    handed = handed_over(run, again)
+    said = {"flattered": wording.flattered(run, again), "compared": wording.compared(run, again)}
+    return {"finalists": rows, "handed": handed if len(handed) > 1 else [], **said}
 
 
 def _network(run: Run, folder: Path) -> dict[str, Any]:
     """The exported network as a picture and as a table of its layers."""
     try:
-        architecture: Architecture | None = found(run.path)[0]
+        architecture: Architecture | None = Wanted(run.path).architecture
     except ValueError:
         architecture = None
     file = folder / "architecture.svg"

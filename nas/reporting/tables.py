@@ -63,9 +63,9 @@ class Cost:
 
 def costs(run: Run) -> list[Cost]:
     """Of each search and of the final training, and last of all together; of those that there were."""
-    arms = [(ARMS[arm], rows) for arm, rows in (("search", run.search), ("random", run.random), ("final", run.final))]
-    found = [_cost(name, rows) for name, rows in arms if rows]
-    return [*found, _cost("together", [*run.tried, *run.final])] if len(found) > 1 else found
+    arms = {"search": run.search, "random": run.random, "final": run.final, "distilled": run.distilled}
+    found = [_cost(ARMS[arm], rows) for arm, rows in arms.items() if rows]
+    return [*found, _cost("together", [*run.tried, *run.again])] if len(found) > 1 else found
 
 
 def _cost(name: str, rows: Sequence[Tried]) -> Cost:

@@ -9,9 +9,11 @@ from nas.budget import format_size
 from nas.reporting.facts import Run, Tried
 from nas.reporting.finals import (
     Finalist,
+    Handed,
     against_random,
     best_of,
     chosen,
+    handed_over,
     leads,
     luckiest,
     sample_interval,
@@ -24,6 +26,7 @@ PHASES = {
     "search": "The search is still running",
     "random": "Random search at equal cost is still running",
     "final": "The final training is still running",
+    "distilled": "A network is still being taught by the ensemble",
     "test": "The chosen network is being tested and written",
     "interrupted": "The search was interrupted; the same command continues it",
     "failed": "The search ended with an error; see its terminal and errors.log",
@@ -54,30 +57,37 @@ def headline(run: Run, again: Sequence[Finalist]) -> str:
     best = chosen(run, again)
     if best is None and not run.ranked:
         return "No network yet"
-    row, accuracy = (run.ranked[0], run.ranked[0].score) if best is None else (best.first, best.mean)
-    half = "" if best is None or best.half_width is None else f" ± {points(best.half_width)}"
-    held = "" if run.tested is None or not exported(run, row) else f", {percent(run.tested)} on the test part"
-    return f"{100 * accuracy:.2f}{half} % validation accuracy{held}, {row.params:,} parameters"
+    won = tested(run, again)
+    if won is not None and won.folder != "best":
+        accuracy, half, params, of = won.expected, won.half_width, won.params, f" of {won.name}"
+    elif best is not None:
+        accuracy, half, params, of = best.mean, best.half_width, best.first.params, ""
+    else:
+        accuracy, half, params, of = run.ranked[0].score, None, run.ranked[0].params, ""
+    reach = "" if half is None else f" ± {points(half)}"
+    held = "" if won is None or won.tested is None else f", {percent(won.tested)} on the test part"
+    return f"{100 * accuracy:.2f}{reach} % validation accuracy{of}{held}, {params:,} parameters"
 
 
 def answer(run: Run, again: Sequence[Finalist]) -> list[str]:
-    """The result in one or two sentences."""
+    """The result in a few sentences."""
     if not run.ranked and not again:
         if not run.tried:
             return ["No trial has ended yet, so that there is no network to report."]
         return [f"No network was trained to the end: all of the {count(len(run.tried), 'trial')} failed."]
-    best = chosen(run, again)
+    best, won = chosen(run, again), tested(run, again)
     if best is None:
         row, trials = run.ranked[0], count(len(run.tried), "trial")
-        return [
-            f"The best of {trials} has {percent(row.score)} validation accuracy, with {size(run, row)}.",
-            test(run, row),
+        said = [
+            f"The best of {trials} has {percent(row.score)} validation accuracy, with {size(run, row.params)}.",
             "It was not trained again with fresh seeds, and the best of many single trainings is flattered by chance.",
         ]
-    return [
-        f"The best network has {percent(best.mean)} validation accuracy, {_mean(best)}, with {size(run, best.first)}.",
-        test(run, best.first),
-    ]
+    else:
+        accuracy, params = percent(best.mean), size(run, best.first.params)
+        said = [f"The best network has {accuracy} validation accuracy, {_mean(best)}, with {params}."]
+    if won is not None and won.folder != "best":
+        said.append(f"More is expected of {won.name}: {percent(won.expected)}, with {size(run, won.params)}.")
+    return [*said, test(run, again)]
 
 
 def _mean(best: Finalist) -> str:
@@ -86,30 +96,41 @@ def _mean(best: Finalist) -> str:
     return f"± {points(best.half_width)} points (mean of {len(best.values)} fresh seeds and its 95 % interval)"
 
 
-def size(run: Run, row: Tried) -> str:
-    share = run.share(row.params)
+def size(run: Run, params: int) -> str:
+    share = run.share(params)
     of = "" if share is None else f", {100 * share:.1f} % of the budget of {format_size(run.budget)}"
-    return f"{row.params:,} parameters{of}"
+    return f"{params:,} parameters{of}"
 
 
-def exported(run: Run, row: Tried) -> bool:
-    """Whether best/ holds the network of `row`; a search that goes on may have found another since."""
-    return run.exported.get("parameters") == row.params
+def stale(run: Run, again: Sequence[Finalist]) -> bool:
+    """Whether best/ holds another network than the best; a search that goes on may have found another since."""
+    best = chosen(run, again)
+    params = best.first.params if best is not None else next((row.params for row in run.ranked), None)
+    return bool(run.exported) and run.exported.get("parameters") != params
 
 
-def test(run: Run, row: Tried) -> str:
-    """The test accuracy of a network, and what its sample leaves open."""
-    if run.exported and not exported(run, row):
+def tested(run: Run, again: Sequence[Finalist]) -> Handed | None:
+    """What was chosen and tested."""
+    if stale(run, again):
+        return None
+    return next((one for one in handed_over(run, again) if one.tested is not None), None)
+
+
+def test(run: Run, again: Sequence[Finalist]) -> str:
+    """The test accuracy, and what its sample leaves open."""
+    if stale(run, again):
         return "The network in best/ is another one, exported before; this one has not been tested."
-    if run.tested is None:
-        return "Its accuracy on the test part has not been measured."
+    won = tested(run, again)
+    if won is None or won.tested is None:
+        return "The accuracy on the test part has not been measured."
     samples = run.samples[2] if len(run.samples) == 3 else 0
-    interval = sample_interval(run.tested, samples)
+    interval = sample_interval(won.tested, samples)
     open_ = ""
     if interval:
         low, high = (percent(end) for end in interval)
         open_ = f" ({samples:,} samples; where these are independent the 95 % interval is {low} to {high})"
-    return f"On the test part, which was used once, it has {percent(run.tested)}{open_}."
+    who = {"best": "it", "ensemble": "the ensemble"}.get(won.folder, "the network that was taught")
+    return f"On the test part, which was used once, {who} has {percent(won.tested)}{open_}."
 
 
 def flattered(run: Run, again: Sequence[Finalist]) -> list[str]:
@@ -131,10 +152,10 @@ def flattered(run: Run, again: Sequence[Finalist]) -> list[str]:
         said.append("Each finalist was trained with one seed, so that nothing can be said of chance.")
     elif number > 1:
         said.append(
-            f"Between seeds the accuracy of a finalist deviates by {points(deviation)} points (one standard deviation, in the "
-            f"final training; shorter ones vary more). If seeds varied as much in the search, the luckiest of "
-            f"{number:,} networks that are equally good would be {points(deviation * luckiest(number))} points above its true "
-            "accuracy: about so much of the best score in the search may be luck."
+            f"Between seeds the accuracy of a finalist deviates by {points(deviation)} points (one standard deviation, "
+            "in the final training; shorter ones vary more). If seeds varied as much in the search, the luckiest of "
+            f"{number:,} networks that are equally good would be {points(deviation * luckiest(number))} points above "
+            "its true accuracy: about so much of the best score in the search may be luck."
         )
     return said
 
@@ -202,17 +223,17 @@ def tuning(run: Run) -> str:
     allowed = [count(int(run.config["trials"]), "trial")] if run.config.get("trials") else []
     allowed += [duration(float(run.config["time"]))] if run.config.get("time") else []
     limits = f" (allowed: {' and '.join(allowed)})" if allowed else ""
-    rows = [*run.tried, *run.final]
+    rows = [*run.tried, *run.again]
     seconds, epochs = sum(row.seconds for row in rows), sum(row.epochs for row in rows)
     arms = [(len(run.search), "of the search"), (len(run.random), "of random search")]
     trials = " and ".join(f"{count(number, 'trial')} {name}" for number, name in arms if number) or "no trial"
-    again = f", {count(len(run.final), 'final training')}" if run.final else ""
+    again = f", {count(len(run.again), 'final training')}" if run.again else ""
     return f"{trials}{again}; {duration(seconds)} of training, {epochs:,.0f} epochs{limits}"
 
 
 def seeds(run: Run) -> str:
     """Of the search, and the fresh ones."""
-    fresh = sorted({row.seed for row in run.final})
+    fresh = sorted({row.seed for row in run.again})
     said = f"search: seed {run.config.get('seed')}"
     return f"{said}; final trainings: {', '.join(map(str, fresh))}" if fresh else said
 
