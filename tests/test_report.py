@@ -347,7 +347,7 @@ def test_damaged_lines_are_counted_and_left_out(tmp_path: Path) -> None:
 
 
 def test_names_and_options_that_are_markup_or_formulas_are_text(tmp_path: Path) -> None:
-    odd = "$<b>&\"'_{^名"
+    odd = "$<b>&\"'_{^名\x1b[0m\ud800"
     rows = [row(n, 0.1 * n, choices={odd: n % 2, "b": odd if n % 3 else "]]>--"}, network=odd) for n in range(1, 12)]
     page = report(make(tmp_path / "run", rows))
     assert "<b>" not in page.source

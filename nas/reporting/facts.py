@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -54,10 +55,10 @@ class Tried:
             arm=arm,
             number=int(row["number"]),
             value=value,
-            error=None if value is not None else str(row.get("error") or "the log holds no value"),
-            choices={str(name): _scalar(option) for name, option in dict(row["choices"]).items()},
+            error=None if value is not None else _plain(str(row.get("error") or "the log holds no value")),
+            choices={_plain(str(name)): _scalar(option) for name, option in dict(row["choices"]).items()},
             params=int(row["params"]),
-            network=str(row["network"]),
+            network=_plain(str(row["network"])),
             fidelity=float(row["fidelity"]),
             seed=int(row["seed"]),
             copy_of=None if row.get("copy_of") is None else int(row["copy_of"]),
@@ -180,15 +181,12 @@ class Run:
     @property
     def samples(self) -> tuple[int, ...]:
         """Of the training, validation and test parts; empty where the run does not say."""
-        data = self.record.get("data") or {}
-        found = data.get("samples") or () if isinstance(data, Mapping) else ()
-        return tuple(int(part) for part in found)
+        return tuple(int(part) for part in mapping(self.record.get("data")).get("samples") or ())
 
     @property
     def record(self) -> Mapping[str, Any]:
         """What config.yaml says of where the search ran."""
-        found = self.config.get("record")
-        return found if isinstance(found, Mapping) else {}
+        return mapping(self.config.get("record"))
 
 
 def _read(arm: str, row: Row) -> Tried | None:
@@ -218,4 +216,18 @@ def number_of(value: Any) -> float | None:
 
 
 def _scalar(value: Any) -> Scalar:
-    return value if isinstance(value, bool | int | float | str) else json.dumps(value)
+    return (
+        value
+        if isinstance(value, bool | int | float)
+        else _plain(value if isinstance(value, str) else json.dumps(value))
+    )
+
+
+def _plain(text: str) -> str:
+    """Without what neither XML nor UTF-8 can hold."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]", "\N{REPLACEMENT CHARACTER}", text)
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value where it is a mapping, and an empty one where it is not."""
+    return value if isinstance(value, Mapping) else {}

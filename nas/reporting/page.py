@@ -15,7 +15,7 @@ from nas.architecture import Architecture
 from nas.draw import draw
 from nas.drawing.canvas import COLOURS
 from nas.reporting import choices, figures, wording
-from nas.reporting.facts import Run
+from nas.reporting.facts import Run, Tried, mapping
 from nas.reporting.figures import Drawn
 from nas.reporting.finals import Finalist, chosen, finalists, handed_over
 from nas.reporting.importance import EPOCHS, Effect, Importance, effects, importance, reason_against, varied
@@ -40,14 +40,15 @@ def write(path: Path) -> Path:
     told, reason = _importance(run)
     options = _effects(run, told)
     with style():
-        drawn = [*_drawn(run, again), choices.bars(told, reason), choices.panels(options, told)]
-        charts = [_chart(one, folder) for one in drawn]
+        course = [_chart(one, folder) for one in _course(run, again)]
+        matter = [_chart(one, folder) for one in (choices.bars(told, reason), choices.panels(options, told))]
     best = chosen(run, again)
     context = {
         **_head(run, again),
         **_selection(run, again),
         **_network(run, folder),
-        "charts": charts,
+        "course": course,
+        "matter": matter,
         "options": options,
         "ablation": ablation(run, run.original(_searched(run, best)), options) if run.ranked else None,
         "costs": costs(run),
@@ -68,7 +69,7 @@ def _render(context: Mapping[str, Any]) -> str:
     return environment.from_string(template).render(context)
 
 
-def _drawn(run: Run, again: Sequence[Finalist]) -> list[Drawn]:
+def _course(run: Run, again: Sequence[Finalist]) -> list[Drawn]:
     return [
         figures.progress(run),
         figures.sizes(run, again),
@@ -102,7 +103,7 @@ def _effects(run: Run, told: Importance | None) -> list[tuple[str, list[Effect]]
     return [(name, effects(run.trained, name)) for name in names]
 
 
-def _searched(run: Run, best: Finalist | None) -> Any:
+def _searched(run: Run, best: Finalist | None) -> Tried:
     """The chosen network as the search saw it, or else the best trial."""
     return best.searched if best is not None and best.searched is not None else run.ranked[0]
 
@@ -110,7 +111,7 @@ def _searched(run: Run, best: Finalist | None) -> Any:
 def _head(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
     config, record = run.config, run.record
     where = shlex.quote(str(run.path))
-    data = record.get("data") or {}
+    data, versions = mapping(record.get("data")), mapping(record.get("versions"))
     shape = " x ".join(str(size) for size in data.get("input_shape", ()))
     facts = {
         "Search space": config.get("space"),
@@ -123,7 +124,7 @@ def _head(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
         "Fingerprint of the data": data.get("fingerprint", "not recorded"),
         "Seeds": wording.seeds(run),
         "When": wording.when(run),
-        "Versions": ", ".join(f"{name} {version}" for name, version in (record.get("versions") or {}).items()),
+        "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "Git commit": record.get("git_commit") or "not recorded (no git checkout)",
         "Run again by": f"python -m nas.search --config {where}/config.yaml --out ELSEWHERE",
     }
