@@ -189,7 +189,7 @@ def test_a_student_learns_what_its_teacher_knows(
     student = replace(candidate, recipe=replace(candidate.recipe, mixup=mixup))
     taught = train(Job(1, student, 2, tmp_path / "student.safetensors", final=True, teacher=teacher))
     assert taught.curve[-1]["val_accuracy"] < 0.4
-    assert train(Job(1, student, 2, final=True)).values[0] > 0.8
+    assert train(Job(1, student, 2, final=True)).values[0] > 0.7
     with pytest.raises(ValueError, match="weights of a teacher are missing"):
         train(Job(1, student, 2, teacher=Teacher((Member(candidate, tmp_path / "none"),), 2.0)))
 
