@@ -48,6 +48,7 @@ class Options:
     workers: int | str = "auto"
     device: str = "auto"
     baseline: bool | None = None
+    report: bool = True
     ensemble: bool = False
     distill: float | None = None
     monitors: Mapping[str, str] = field(default_factory=dict)
@@ -236,6 +237,7 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "device": _device,
     "baseline": _switch,
     "monitors": _monitors,
+    "report": _switch,
     "ensemble": _switch,
     "distill": _real("a temperature of at least 1, such as 4", lambda v: 1 <= v < 1e3),
     "out": _path,

@@ -27,6 +27,7 @@ WITHOUT_EFFECT = {
     "final_epochs",
     "finalists",
     "final_seeds",
+    "report",
     "ensemble",
     "distill",
     "monitors",

@@ -66,7 +66,19 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
     finally:
         directory.enter(phase)
         directory.close()
+        if options.report:
+            _report(path, console)
         watching.closed(path)
+
+
+def _report(path: Path, console: Console) -> None:
+    """report.html and figures/; what goes wrong with them is said, and costs nothing else."""
+    from nas.report import write_report
+
+    try:
+        write_report(path)
+    except (Exception, KeyboardInterrupt) as error:  # a search is not lost to its picture
+        console.print(f"warning: no report was written: {error!r}", style="yellow", highlight=False, markup=False)
 
 
 @dataclass

@@ -113,6 +113,6 @@ def _places(result: Result) -> list[str]:
     state = "Interrupted; the same command continues." if result.interrupted else ""
     return [
         *([state] if state else []),
-        f"Everything is in {result.path}/: trials.jsonl, trials.csv, config.yaml, and the best network in best/",
+        f"Everything is in {result.path}/: report.html, trials.jsonl, trials.csv, and the best network in best/",
         f"    python {result.path}/best/predict.py samples.npy",
     ]

@@ -53,6 +53,13 @@ class Cells(SearchSpace):
         return Recipe(lr=float(choose("lr", (1e-3, 1e-2))))
 
 
+@pytest.fixture(autouse=True)
+def unreported(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report takes longer than most searches of these tests: those marked `reported` write it."""
+    if "reported" not in request.keywords:
+        monkeypatch.setattr("nas.run._report", lambda path, console: None)
+
+
 @pytest.fixture(scope="session")
 def free_mlp() -> type[FreeMLP]:
     return FreeMLP

@@ -495,3 +495,27 @@ def test_the_report_of_a_real_search_repeats_its_result(tmp_path: Path, capsys: 
     assert f"{100 * result.test_accuracy:.2f} % on the test part" in page.text
     assert f"{result.best.params:,} parameters" in page.text
     assert {file.stem for file in (tmp_path / "figures").glob("*.svg")} >= {"progress", "size", "architecture"}
+
+
+@pytest.mark.reported
+def test_every_search_ends_with_its_report(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"space": "mlp:max_depth=2,max_width=32", "budget": "5K", "trials": 2, "epochs": 1}
+    nas.search(**given, workers=0, baseline=False, final_epochs=0, out=tmp_path / "run")
+    assert "validation accuracy" in (tmp_path / "run" / "report.html").read_text()
+    nas.search(**given, workers=0, baseline=False, final_epochs=0, out=tmp_path / "without", report=False)
+    assert not (tmp_path / "without" / "report.html").exists()
+
+
+@pytest.mark.reported
+@pytest.mark.parametrize("failure", [OSError("no space left"), KeyError("choices"), KeyboardInterrupt()])
+def test_a_search_is_not_lost_to_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failure: BaseException
+) -> None:
+    def broken(path: Path) -> Path:
+        raise failure
+
+    monkeypatch.setattr("nas.report.write_report", broken)
+    result = nas.search("mlp:max_depth=2,max_width=32", "5K", trials=2, epochs=1, workers=0, baseline=False,
+                        final_epochs=0, out=tmp_path / "run", verbose=True)  # fmt: skip  # options
+    assert result.test_accuracy is not None
+    assert "warning: no report was written" in capsys.readouterr().err
