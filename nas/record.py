@@ -19,6 +19,7 @@ LOGS = {
     "final": "final.jsonl",
     "distilled": "distilled.jsonl",
 }
+FACTS = {"number", "values", "params", "network", "choices", "fidelity", "metrics", "curve", "error", "copy_of"}
 ENDED = ("done", "interrupted", "failed")  # phases in which no process is at work
 
 
@@ -96,15 +97,15 @@ class Record:
         return state
 
     def new(self, arm: str = "search") -> list[Row]:
-        """The trials of an arm that have ended since the last call."""
-        return self._rows[arm].new()
+        """The trials of an arm that have ended since the last call; rows that lack something are passed over."""
+        return [row for row in self._rows[arm].new() if row.keys() >= FACTS]
 
     def running(self, arm: str = "search") -> list[tuple[Row, list[Row]]]:
         """What each running trial of an arm has written: its facts, and a row for each epoch so far."""
         found = []
         for file in sorted((self.path / "live" / arm).glob("trial-*.jsonl")):
             facts, *rows = Rows(file).new() or [{}]
-            if facts:
+            if facts.keys() >= {"number", "params", "network", "choices"}:
                 found.append((facts, rows))
         return found
 

@@ -50,9 +50,13 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
     training = Training(dataset, stopping, sample=options.sample, folds=options.folds, seed=options.seed)
     same = identity(options, dataset)
     path, facts = options.out or Path("runs") / run_name(same), config(options, dataset)
-    named, notices = open_monitors(options.monitors, path, facts)
-    watching = Broadcast([*named, *monitors])
     directory = RunDirectory(path, facts, same)
+    try:
+        named, notices = open_monitors(options.monitors, path, facts)
+    except ValueError:
+        directory.close()
+        raise
+    watching = Broadcast([*named, *monitors])
     if verbosity >= 0:
         for warning in warnings:
             console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
@@ -66,7 +70,7 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
     finally:
         directory.enter(phase)
         directory.close()
-        if options.report:
+        if options.report and phase != "failed":
             _report(path, console)
         watching.closed(path)
 
@@ -132,7 +136,8 @@ class _Run:
         self._executor.shutdown()
         with self.console.status("ensemble") if self.verbosity >= 0 else nullcontext():
             result = self._handover.join(result)
-            self._enter("distilled")
+            if self.options.distill is not None:
+                self._enter("distilled")
             return self._handover.distil(result, log, lambda executor: self._training(log, executor, "distilled"))
 
     @property
@@ -243,8 +248,7 @@ class _Run:
         searched, whole = self.evaluator.searched[0].samples, self.evaluator.whole.samples
         growing = [(options.finalists or k, options.final_seeds or n) for k, n in GROWING]
         both, facts = [*trials, *baseline], (self.devices, options.epochs, whole, searched / whole)
-        if options.joins:  # half of the time for networks of which several fit the budget
-            left /= 2
+        left /= (1 + options.joins) * (1 + (options.distill is not None))  # for small networks, and for a last training
         small = [trial for trial in both if options.joins and trial.params <= options.budget // 2]
         chosen = _distinct([*affordable(both, left, *facts, growing), *affordable(small, left, *facts, ROOMS)])
         done = {t.candidate.key[:2]: round(t.candidate.fidelity * options.epochs) for t in final if t.values}

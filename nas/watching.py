@@ -28,5 +28,12 @@ def open_monitors(wanted: Mapping[str, str], path: Path, config: Mapping[str, An
     unknown = [name for name in wanted if name not in watching()]
     if unknown:
         raise ValueError(f"there is no monitor {unknown[0]!r}; {plugins.nearest(unknown[0], watching())}")
-    made = [watching()[name].of(value, path, config) for name, value in wanted.items()]
+    made: list[Monitor] = []
+    try:
+        for name, value in wanted.items():
+            made.append(watching()[name].of(value, path, config))
+    except ValueError:
+        for monitor in made:
+            monitor.closed(path)
+        raise
     return [Queued(monitor) for monitor in made], [monitor.notice for monitor in made if monitor.notice]

@@ -210,10 +210,12 @@ def test_a_look_at_a_run_does_not_keep_its_search_from_starting(directory: Path)
 def test_what_runs_is_read_with_its_rows(directory: Path) -> None:
     live = directory / "live" / "search"
     live.mkdir(parents=True)
-    (live / "trial-00003.jsonl").write_text('{"number": 3}\n{"val_accuracy": 0.5}\n{"val_acc')
+    facts = {"number": 3, "params": 10, "network": "4, relu", "choices": {}}
+    (live / "trial-00003.jsonl").write_text(json.dumps(facts) + '\n{"val_accuracy": 0.5}\n{"val_acc')
     (live / "trial-00004.jsonl").write_text("")
+    (live / "trial-00005.jsonl").write_text('{"number": 5}\n')
     record = Record(directory)
-    assert record.running() == [({"number": 3}, [{"val_accuracy": 0.5}])]
+    assert record.running() == [(facts, [{"val_accuracy": 0.5}])]
     assert record.live_file(3) == live / "trial-00003.jsonl"
 
 

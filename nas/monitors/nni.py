@@ -37,7 +37,14 @@ class NNI(Monitor):
         descriptor = self._listening.fileno()
         command = [sys.executable, "-m", "nas.monitor", str(self.path), "--fd", str(descriptor)]
         # a standard input that stays open as long as this process lives tells the server when to end
-        self._server = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[descriptor], start_new_session=True)
+        # and the terminal is the search's
+        self._server = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[descriptor],
+            start_new_session=True,
+        )
 
     def closed(self, path: Path) -> None:
         self._listening.close()

@@ -222,7 +222,8 @@ def _final(row: Row) -> Row:
 
 
 def _metrics(row: Row, curve: Iterable[Row]) -> list[Row]:
-    rows = [_metric(row, "PERIODICAL", n, json.dumps(epoch["val_accuracy"])) for n, epoch in enumerate(curve)]
+    values = [epoch["val_accuracy"] for epoch in curve if "val_accuracy" in epoch]
+    rows = [_metric(row, "PERIODICAL", n, json.dumps(value)) for n, value in enumerate(values)]
     return [*rows, _final(row)] if row.get("values") else rows
 
 
