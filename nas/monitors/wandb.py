@@ -24,6 +24,7 @@ from nas.trial import best_first
 CURVED = 1000  # trials of an arm, the best, whose curves are shown: a table holds 200,000 rows
 WAIT = 20  # seconds for W&B to answer at the start, and to take what is left at the end
 OFFLINE = ("offline", "dryrun", "disabled")
+HOSTS = ("https://api.wandb.ai", "https://api.forge.coreweave.com")  # of W&B itself, as its releases call it
 
 
 class WandB(Tracker):
@@ -80,6 +81,10 @@ class WandB(Tracker):
         return self._folder / "written.txt"
 
     def _open(self) -> Any:
+        os.environ.setdefault(
+            "WANDB_SILENT", "true"
+        )  # the terminal is the progress bar's; nor is a key asked for there
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # a search tells nobody of itself unasked
         wandb = library("wandb")
         self._folder.mkdir(exist_ok=True)  # W&B writes elsewhere where it is missing and cannot be made
         self._written = set(self._marks.read_text(encoding="utf-8").split()) if self._marks.exists() else set()
@@ -148,19 +153,20 @@ def choose_mode(environment: Mapping[str, str]) -> str:
         return mode
     if environment.get("WANDB_API_KEY") or environment.get("WANDB_IDENTITY_TOKEN_FILE"):
         return "online"
-    host = urlsplit(environment.get("WANDB_BASE_URL") or _base_url(environment)).netloc
+    chosen = environment.get("WANDB_BASE_URL") or _logged_in_at(environment)
+    hosts = [urlsplit(url).netloc for url in ([chosen] if chosen else HOSTS)]
     file = Path(environment.get("NETRC") or "~/.netrc").expanduser()
     with suppress(OSError, netrc.NetrcParseError):
-        return "online" if netrc.netrc(file).authenticators(host) else "offline"
+        return "online" if any(map(netrc.netrc(file).authenticators, hosts)) else "offline"
     return "offline"
 
 
-def _base_url(environment: Mapping[str, str]) -> str:
-    """Where `wandb login --host` has logged in last."""
+def _logged_in_at(environment: Mapping[str, str]) -> str:
+    """The server that `wandb login --host` has left in the settings; '' where there is none."""
     settings = configparser.ConfigParser(interpolation=None)
     with suppress(configparser.Error, OSError):
         settings.read(Path(environment.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser() / "settings")
-    return settings.get("default", "base_url", fallback="https://api.wandb.ai")
+    return settings.get("default", "base_url", fallback="")
 
 
 def _notice(project: str, mode: str, folder: Path) -> str:
@@ -168,12 +174,12 @@ def _notice(project: str, mode: str, folder: Path) -> str:
         return ""
     if mode != "online":
         return f"Weights & Biases: offline, in {folder}; after `wandb login`: wandb sync {folder}/offline-run-*"
-    return f"Weights & Biases: project {project}, at https://wandb.ai/home"
+    return f"Weights & Biases: online, in project {project}"
 
 
 def _settings(wandb: Any) -> Any:
     wanted = {
-        "console": "off",  # the terminal is the progress bar's
+        "console": "off",
         "silent": True,
         "init_timeout": WAIT,
         "finish_timeout": WAIT,
