@@ -71,7 +71,8 @@ def alone(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
     monkeypatch.setenv("NETRC", str(folder / "no netrc"))
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(folder / "no settings"))
-    for name in ("WANDB_SILENT", "WANDB_ERROR_REPORTING", "MLFLOW_DISABLE_TELEMETRY", "MLFLOW_ALLOW_FILE_STORE"):
+    mlflow = ("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_ALLOW_FILE_STORE", "MLFLOW_LOGGING_LEVEL")
+    for name in ("WANDB_SILENT", "WANDB_ERROR_REPORTING", *mlflow):
         monkeypatch.setenv(name, "")  # so that it is put back ...
         monkeypatch.delenv(name)  # ... and is not there now
 

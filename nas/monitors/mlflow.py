@@ -87,6 +87,7 @@ class MLflow(Tracker):
     def _open(self) -> None:
         """Take up the search's run where an earlier session has left it, or begin one."""
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a search tells nobody of itself unasked
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # the terminal is the progress bar's
         if _is_folder(self.uri):
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3.7 and later refuse a folder else
         self._client = library("mlflow.tracking").MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
