@@ -35,6 +35,7 @@ class TensorBoard(Tracker):
         self.path, self._folder = path, path / "tensorboard"
         self._best_so_far: dict[str, _EventFile] = {}
         self._columns: dict[str, set[type]] = {}
+        self._fixed: set[str] = set()  # columns of a single value, which TensorBoard may hide
         self.notice = f"TensorBoard: tensorboard --logdir {self._folder}"
 
     @classmethod
@@ -71,13 +72,17 @@ class TensorBoard(Tracker):
         if not known:
             forks = read_json(self.path / "space.json")
             known = {name: set(map(type, options)) for name, options in forks.items()}
+            self._fixed = {name for name, options in forks.items() if len(options) == 1}
         for name, value in facts.items():
             known.setdefault(name, set()).add(type(value))
         if known == self._columns:
             return
         self._columns = known
         api = library(f"{HPARAMS}.api_pb2")
-        columns = [api.HParamInfo(name=name, type=_column_type(types)) for name, types in known.items()]
+        columns = [
+            api.HParamInfo(name=name, type=_column_type(types), differs=name not in self._fixed)
+            for name, types in known.items()
+        ]
         metric = api.MetricInfo(name=api.MetricName(tag="accuracy"), display_name="validation accuracy")
         file = _anew(self._folder)
         experiment = api.Experiment(hparam_infos=columns, metric_infos=[metric], time_created_secs=time.time())
