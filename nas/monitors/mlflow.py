@@ -12,6 +12,7 @@ import shlex
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from nas.record import read_json
 from nas.trial import finite
 
 PARENT, TRIAL = "mlflow.parentRunId", "nas.trial"  # tags: the run it is nested in, and which trial it is
-METRICS, PARAMS = 1000, 100  # in one request
+METRICS, PARAMS = 800, 100  # in one request, which takes a thousand of all kinds
 LONGEST = 500  # characters of a value that every store takes
 DATABASES = ("sqlite", "mysql", "postgresql", "mssql")
 ENDED = {"interrupted": "KILLED", "failed": "FAILED"}  # status of the search, by the phase in which it has ended
@@ -58,10 +59,10 @@ class MLflow(Tracker):
             return
         run = self._begin(told, name)
         entities, end = library("mlflow.entities"), _milliseconds(told.finish)
-        for some in _portions(list(_metrics(told)), METRICS):
-            self._client.log_batch(run, metrics=[entities.Metric(*metric) for metric in some])
-        for params in _portions(list(told.choices.items()), PARAMS):
-            self._client.log_batch(run, params=[entities.Param(_key(k), str(v)[:LONGEST]) for k, v in params])
+        metrics = [entities.Metric(*metric) for metric in _metrics(told)]
+        params = [entities.Param(_key(name), str(value)[:LONGEST]) for name, value in told.choices.items()]
+        for some, others in zip_longest(_portions(metrics, METRICS), _portions(params, PARAMS), fillvalue=()):
+            self._client.log_batch(run, metrics=some, params=others)
         if told.best is not None:
             self._client.log_metric(self._parent, f"{told.arm}/best_accuracy", told.best, end, told.ended)
         self._client.set_terminated(run, "FAILED" if told.trial.error is not None else "FINISHED", end)
