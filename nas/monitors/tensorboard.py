@@ -79,10 +79,9 @@ class TensorBoard(Tracker):
             return
         self._columns = known
         api = library(f"{HPARAMS}.api_pb2")
-        columns = [
-            api.HParamInfo(name=name, type=_column_type(types), differs=name not in self._fixed)
-            for name, types in known.items()
-        ]
+        columns = [api.HParamInfo(name=name, type=_column_type(types)) for name, types in known.items()]
+        for column in columns if "differs" in api.HParamInfo.DESCRIPTOR.fields_by_name else ():  # older ones lack it
+            column.differs = column.name not in self._fixed
         metric = api.MetricInfo(name=api.MetricName(tag="accuracy"), display_name="validation accuracy")
         file = _anew(self._folder)
         experiment = api.Experiment(hparam_infos=columns, metric_infos=[metric], time_created_secs=time.time())
