@@ -81,9 +81,7 @@ class WandB(Tracker):
         return self._folder / "written.txt"
 
     def _open(self) -> Any:
-        os.environ.setdefault(
-            "WANDB_SILENT", "true"
-        )  # the terminal is the progress bar's; nor is a key asked for there
+        os.environ.setdefault("WANDB_SILENT", "true")  # it says nothing in the terminal, and asks for no key there
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # a search tells nobody of itself unasked
         wandb = library("wandb")
         self._folder.mkdir(exist_ok=True)  # W&B writes elsewhere where it is missing and cannot be made
