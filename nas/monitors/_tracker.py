@@ -65,12 +65,15 @@ class Told:
 
 
 class Tracker(Monitor):
-    """Override `write`, and `closed` where there is something to close."""
+    """Override `write`, and `open` and `closed` where there is something to open and to close."""
 
     def __init__(self) -> None:
-        self.arm = "search"
+        self.arm, self._opened = "search", False
         self._ended: dict[str, int] = {}
         self._best: dict[str, float] = {}
+
+    def open(self) -> None:
+        """Once, before the first trial, while the workers start: the time for an import that takes its time."""
 
     def write(self, told: Told) -> None:
         """Write a trial; one that is `earlier` only if it has not been written."""
@@ -78,6 +81,9 @@ class Tracker(Monitor):
 
     def entered(self, phase: str) -> None:
         self.arm = phase
+        if not self._opened:
+            self._opened = True
+            self.open()
 
     def started(self, history: Sequence[Trial]) -> None:
         self._ended.pop(self.arm, None)

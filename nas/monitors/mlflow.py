@@ -51,9 +51,20 @@ class MLflow(Tracker):
         _check(uri)
         return cls(path, uri, config)
 
+    def open(self) -> None:
+        """Take up the search's run where an earlier session has left it, or begin one."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a search tells nobody of itself unasked
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # the terminal is the progress bar's
+        if _is_folder(self.uri):
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3.7 and later refuse a folder else
+        self._client = library("mlflow.tracking").MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        file = self.path / "mlflow.json"  # an http store may hold runs of an older search in a folder of this name
+        before = read_json(file)
+        if before.get("uri") != self.uri or not self._take_up(str(before.get("run_id"))):
+            self._begin_search()
+            file.write_text(json.dumps({"uri": self.uri, "run_id": self._parent}) + "\n", encoding="utf-8")
+
     def write(self, told: Told) -> None:
-        if self._client is None:
-            self._open()
         name = f"{told.arm}/{told.name}"
         if told.earlier and name in self._written:
             return
@@ -84,19 +95,6 @@ class MLflow(Tracker):
         tags |= {PARENT: self._parent, TRIAL: name}
         run = self._client.create_run(self._experiment, _milliseconds(told.begin), tags, name)
         return str(run.info.run_id)
-
-    def _open(self) -> None:
-        """Take up the search's run where an earlier session has left it, or begin one."""
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a search tells nobody of itself unasked
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # the terminal is the progress bar's
-        if _is_folder(self.uri):
-            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3.7 and later refuse a folder else
-        self._client = library("mlflow.tracking").MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
-        file = self.path / "mlflow.json"  # an http store may hold runs of an older search in a folder of this name
-        before = read_json(file)
-        if before.get("uri") != self.uri or not self._take_up(str(before.get("run_id"))):
-            self._begin_search()
-            file.write_text(json.dumps({"uri": self.uri, "run_id": self._parent}) + "\n", encoding="utf-8")
 
     def _take_up(self, parent: str) -> bool:
         """Go on with the run `parent`, without those of trials that were not written to their end."""

@@ -22,6 +22,7 @@ from nas.ops import Scalar
 from nas.record import read_json
 from nas.trial import Trial
 
+RECORDS = "tensorboard.summary.writer.record_writer"
 PROTO, HPARAMS, TEXT = "tensorboard.compat.proto", "tensorboard.plugins.hparams", "tensorboard.plugins.text"
 
 
@@ -42,6 +43,10 @@ class TensorBoard(Tracker):
     def of(cls, value: str, path: Path, config: Mapping[str, Any]) -> TensorBoard:
         need("tensorboard", "tensorboard")
         return cls(path)
+
+    def open(self) -> None:
+        for module in (RECORDS, f"{PROTO}.event_pb2", f"{HPARAMS}.metadata", f"{TEXT}.metadata"):
+            library(module)
 
     def write(self, told: Told) -> None:
         facts = self._facts(told)
@@ -128,7 +133,7 @@ class _EventFile:
     def __init__(self, path: Path) -> None:
         self._event = library(f"{PROTO}.event_pb2").Event
         self._summary = library(f"{PROTO}.summary_pb2").Summary
-        self._records = library("tensorboard.summary.writer.record_writer").RecordWriter(path.open("wb"))
+        self._records = library(RECORDS).RecordWriter(path.open("wb"))
         self._put(self._event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def add(self, at: float, step: int, values: Iterable[Any]) -> None:

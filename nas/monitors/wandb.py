@@ -38,6 +38,7 @@ class WandB(Tracker):
         self.path, self.project, self.config, self.mode = path, project, config, mode
         self._folder = path / "wandb"
         self._run: Any = None
+        self._written: set[str] = set()
         self._told: dict[str, list[Told]] = {}
         self._tabled: dict[str, int] = {}  # trials in the tables of an arm
         self.notice = _notice(project, mode, self._folder)
@@ -47,10 +48,31 @@ class WandB(Tracker):
         need("wandb", "wandb")
         return cls(path, value or os.environ.get("WANDB_PROJECT") or "nas", config, choose_mode(os.environ))
 
+    def open(self) -> None:
+        os.environ.setdefault("WANDB_SILENT", "true")  # it says nothing in the terminal, and asks for no key there
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # a search tells nobody of itself unasked
+        wandb = library("wandb")
+        self._folder.mkdir(exist_ok=True)  # W&B writes elsewhere where it is missing and cannot be made
+        if self._marks.exists():
+            self._written = set(self._marks.read_text(encoding="utf-8").split())
+        options: dict[str, Any] = {
+            "project": self.project,
+            "dir": str(self.path),
+            "config": dict(self.config),
+            "name": self.path.resolve().name,
+            "group": self.path.resolve().name,
+            "job_type": "search",
+        }
+        with _unhooked():
+            run = self._online(wandb, options) if self.mode not in OFFLINE else None
+            if run is None:
+                run = wandb.init(**options, mode=self.mode, settings=_settings(wandb))
+        run.define_metric("number")
+        run.define_metric("*", step_metric="number")
+        self._run = run
+
     def write(self, told: Told) -> None:
         self._told.setdefault(told.arm, []).append(told)
-        if self._run is None:
-            self._run = self._open()
         mark = f"{told.arm}/{told.name}"
         if told.earlier and mark in self._written:
             return
@@ -79,28 +101,6 @@ class WandB(Tracker):
     def _marks(self) -> Path:
         """The trials written so far, by all sessions: W&B could tell only online, and then not at once."""
         return self._folder / "written.txt"
-
-    def _open(self) -> Any:
-        os.environ.setdefault("WANDB_SILENT", "true")  # it says nothing in the terminal, and asks for no key there
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # a search tells nobody of itself unasked
-        wandb = library("wandb")
-        self._folder.mkdir(exist_ok=True)  # W&B writes elsewhere where it is missing and cannot be made
-        self._written = set(self._marks.read_text(encoding="utf-8").split()) if self._marks.exists() else set()
-        options: dict[str, Any] = {
-            "project": self.project,
-            "dir": str(self.path),
-            "config": dict(self.config),
-            "name": self.path.resolve().name,
-            "group": self.path.resolve().name,
-            "job_type": "search",
-        }
-        with _unhooked():
-            run = self._online(wandb, options) if self.mode not in OFFLINE else None
-            if run is None:
-                run = wandb.init(**options, mode=self.mode, settings=_settings(wandb))
-        run.define_metric("number")
-        run.define_metric("*", step_metric="number")
-        return run
 
     def _online(self, wandb: Any, options: Mapping[str, Any]) -> Any:
         """The run of earlier sessions, or a new one; None, and henceforth offline, where W&B cannot be had."""
