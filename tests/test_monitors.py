@@ -116,9 +116,10 @@ def test_a_whole_search_leaves_what_all_three_trackers_write(
     folders = {path.parent.name for path in (out / "tensorboard" / "search").glob("trial-*/events.out.tfevents.*")}
     assert folders == set(trials)
     assert len(list((out / "tensorboard" / "best").iterdir())) == 1
-    assert (out / "wandb" / "written.txt").read_text().split() == [f"search/{name}" for name in trials]
+    marks = [f"search/{name}" for name in trials]
+    assert (out / "wandb" / "written.txt").read_text().split() == [*marks[:2], "end", marks[2], "end"]
     names = [file.read_text() for file in (out / "mlruns").glob("*/*/tags/nas.trial")]
-    assert sorted(names) == [f"search/{name}" for name in trials]
+    assert sorted(names) == marks
     assert capfd.readouterr() == ("", "")
 
 

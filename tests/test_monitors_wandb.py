@@ -127,6 +127,17 @@ def test_a_resumed_search_writes_no_row_twice_and_all_of_the_tables(tmp_path: Pa
     assert first.run.run_id != second.run.run_id
 
 
+def test_what_a_killed_session_may_not_have_written_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor, "HELD", 2)
+    run, marks, trials = tmp_path / "run", tmp_path / "run/wandb/written.txt", [trial(n) for n in range(3)]
+    session(run, WANTED, trials)
+    marks.write_text(marks.read_text().removesuffix("end\n"))
+    session(run, WANTED, [trial(3)], trials)
+    assert [row["number"] for row in sessions(run)[1].rows] == [1, 2, 3]
+
+
 def test_without_a_login_it_is_offline_and_says_so(tmp_path: Path) -> None:
     _, notices = open_monitors(WANTED, tmp_path / "run", CONFIG)
     folder = tmp_path / "run/wandb"

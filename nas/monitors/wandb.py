@@ -22,6 +22,7 @@ from nas.record import read_json
 from nas.trial import best_first
 
 CURVED = 1000  # trials of an arm, the best, whose curves are shown: a table holds 200,000 rows
+HELD = 100  # rows that W&B may not have written yet when all was killed
 WAIT = 20  # seconds for W&B to answer at the start, and to take what is left at the end
 OFFLINE = ("offline", "dryrun", "disabled")
 HOSTS = ("https://api.wandb.ai", "https://api.forge.coreweave.com")  # of W&B itself, as its releases call it
@@ -53,8 +54,8 @@ class WandB(Tracker):
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # a search tells nobody of itself unasked
         wandb = library("wandb")
         self._folder.mkdir(exist_ok=True)  # W&B writes elsewhere where it is missing and cannot be made
-        if self._marks.exists():
-            self._written = set(self._marks.read_text(encoding="utf-8").split())
+        marks = self._marks.read_text(encoding="utf-8").split() if self._marks.exists() else []
+        self._written = set(marks if marks[-1:] == ["end"] else marks[:-HELD])
         options: dict[str, Any] = {
             "project": self.project,
             "dir": str(self.path),
@@ -80,8 +81,7 @@ class WandB(Tracker):
         figures = {name: value for name, value in _row(told).items() if name != "number" and value is not None}
         row |= {name if name.startswith("choice/") else f"{told.arm}/{name}": v for name, v in figures.items()}
         self._run.log(row)
-        with self._marks.open("a", encoding="utf-8") as file:
-            file.write(mark + "\n")
+        self._mark(mark)
 
     def finished(self) -> None:
         self._tables(self.arm)
@@ -93,13 +93,18 @@ class WandB(Tracker):
             self._tables(arm)
         self._summarise(read_json(path / "best" / "config.json"))
         self._run.finish(exit_code=0)
+        self._mark("end")
         wandb = library("wandb")
         if wandb.run is None:  # nobody else in this process uses the process that W&B has started
             wandb.teardown()
 
+    def _mark(self, word: str) -> None:
+        with self._marks.open("a", encoding="utf-8") as file:
+            file.write(word + "\n")
+
     @property
     def _marks(self) -> Path:
-        """The trials written so far, by all sessions: W&B could tell only online, and then not at once."""
+        """The trials written so far, by all sessions, and `end` after each that was not killed: W&B does not tell."""
         return self._folder / "written.txt"
 
     def _online(self, wandb: Any, options: Mapping[str, Any]) -> Any:
