@@ -95,6 +95,9 @@ class Queued(Broadcast):
         self._thread = threading.Thread(target=self._work, daemon=True, name=f"nas-{self._name}")
         self._thread.start()
 
+    def started(self, history: Sequence[Trial]) -> None:
+        super().started(list(history))  # as it is now: the log that it may be goes on growing
+
     def closed(self, path: Path) -> None:
         super().closed(path)
         self._thread.join(self._patience)

@@ -1,0 +1,91 @@
+"""What watching costs a search: trials a second with each monitor over those without. `python -m benchmarks.monitors`.
+
+Many quick trials, tiny networks on the bundled digits for one epoch each: what a monitor does with a trial weighs the
+most there. Each search runs in a process of its own, in turn A B A B without and with the monitor, so that what else
+the machine does falls on both. Trials a second are counted from the first trial's end to the last one's; what a monitor
+takes at the start and at the end stands beside it, in seconds of the whole call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from benchmarks.tables import markdown
+from nas.watching import watching
+
+VALUES = {"nni": "0"}  # any port that is free
+PAIRS, TRIALS = 5, 200
+
+
+def child(monitor: str, trials: int, workers: int) -> tuple[float, float]:
+    """Trials a second, and seconds of the whole call, of one search in this process."""
+    import nas
+
+    watched = [f"{monitor}:{VALUES.get(monitor, '')}"] if monitor else []
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        start = time.perf_counter()
+        result = nas.search(
+            "mlp",
+            "5K",
+            strategy="random",
+            trials=trials,
+            epochs=1,
+            final_epochs=0,
+            baseline=False,
+            workers=workers,
+            device="cpu",
+            monitors=watched,
+            out=f"{folder}/run",
+        )
+        whole = time.perf_counter() - start
+    ended = sorted(trial.elapsed for trial in result.trials)
+    return (trials - 1) / (ended[-1] - ended[0]), whole
+
+
+def measure(monitor: str, trials: int, workers: int) -> tuple[float, float]:
+    """`child` in a process of its own, where nobody is logged in."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    command = [sys.executable, "-m", "benchmarks.monitors", "--child", json.dumps([monitor, trials, workers])]
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    rate, whole = json.loads(printed)
+    return rate, whole
+
+
+def row(monitor: str, pairs: int, trials: int, workers: int) -> list[str]:
+    """One line of the table: medians, the ratio of the medians, and the least and the largest ratio of a pair."""
+    without, watched = [], []
+    for _ in range(pairs):
+        without.append(measure("", trials, workers))
+        watched.append(measure(monitor, trials, workers))
+    rates = [statistics.median(rate for rate, _ in runs) for runs in (without, watched)]
+    ratios = [b / a for (a, _), (b, _) in zip(without, watched, strict=True)]
+    more = statistics.median(whole for _, whole in watched) - statistics.median(whole for _, whole in without)
+    ratio = f"{rates[1] / rates[0]:.3f} ({min(ratios):.3f}-{max(ratios):.3f})"
+    return [monitor, f"{rates[0]:.1f}", f"{rates[1]:.1f}", ratio, f"{more:+.1f}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What each monitor costs a search of many quick trials.")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="searches without and with a monitor")
+    parser.add_argument("--trials", type=int, default=TRIALS, help="of each search")
+    parser.add_argument("--workers", type=int, default=1, help="processes that train")
+    parser.add_argument("--only", nargs="+", choices=list(watching()), default=list(watching()))
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        print(json.dumps(child(*json.loads(args.child))))
+        return
+    header = ["monitor", "trials/s without", "trials/s with", "ratio (pairs)", "seconds in all"]
+    print(markdown(header, [row(name, args.pairs, args.trials, args.workers) for name in args.only]))
+
+
+if __name__ == "__main__":
+    main()
