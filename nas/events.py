@@ -34,7 +34,7 @@ class Monitor:
         """What follows belongs to `search`, `random` (random search at equal cost), `final` (training), or `test`."""
 
     def started(self, history: Sequence[Trial]) -> None:
-        """A search begins; `history` are the trials of earlier sessions."""
+        """A phase begins; `history` are the trials of earlier sessions."""
 
     def told(self, trial: Trial) -> None:
         """A trial has ended."""
@@ -43,7 +43,7 @@ class Monitor:
         """After `told`, for a trial with an error; `trace` is the worker's traceback, '' where there is none."""
 
     def finished(self) -> None:
-        """A search has ended."""
+        """A phase has ended."""
 
     def closed(self, path: Path) -> None:
         """Everything has ended, and is in the run directory `path`."""

@@ -148,6 +148,7 @@ class FinalTraining:
         running: dict[Future[Outcome], Job] = {}
         sweep = Sweep(self.live_of)
         sweep.finished()
+        self.watching.started(self.log.trials)
         try:
             for candidate in _missing(wanted, done):
                 job = self._job(candidate, len(running))
@@ -164,6 +165,7 @@ class FinalTraining:
             raise
         finally:
             sweep.finished()
+            self.watching.finished()
         return [trial for key in dict.fromkeys(c.key for c in wanted) for trial in _in_order(done[key])]
 
     def _job(self, candidate: Candidate, before: int) -> Job:
