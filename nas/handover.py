@@ -85,7 +85,15 @@ class Handover:
             file = self.directory.weights_of("distilled")(taught.best.number)
             figure = test if tested == "distilled" else None
             write_folder(taught.best, file, dataset, folder / "distilled", budget, figure)
-        return replace(result, test_accuracy=test)
+        tests = self.directory.tested(self._name(result)) if test is not None else 0
+        return replace(result, test_accuracy=test, tests=tests)
+
+    def _name(self, result: Result) -> str:
+        """What is chosen, told from everything else that might be."""
+        if result.chosen == "ensemble" and result.joint is not None:
+            return "+".join(sorted(f"{m.weights.parent.name}/{m.weights.stem}" for m in result.joint.members))
+        best = result.best if result.chosen == "network" else finalists_of(result.distilled)[0].best
+        return f"{result.chosen} {best.candidate.architecture.digest} seed {best.seed}"
 
     def _test(self, trial: Trial, weights: Path, final: bool) -> float | None:
         """Accuracy on the test part, of weights that may have been deleted or damaged by hand."""

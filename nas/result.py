@@ -16,7 +16,7 @@ class Result:
     """What a search found. `trials` are the strategy's, `baseline` those of random search at equal cost.
 
     `final` are the best of both, trained again on the whole training part and for longer, with fresh seeds; `distilled`
-    the best of them once more, taught by the ensemble `joint`. The test part was used once, for what is `chosen`.
+    the best of them once more, taught by the ensemble `joint`. The test part is used for what is `chosen` alone.
     """
 
     path: Path
@@ -27,6 +27,7 @@ class Result:
     interrupted: bool
     joint: Joint | None = None
     distilled: list[Trial] = field(default_factory=list)
+    tests: int = 0  # networks or ensembles that the test part was used for, in all sessions of this run
 
     @property
     def best(self) -> Trial:

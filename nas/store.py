@@ -15,7 +15,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from nas.events import Monitor
-from nas.record import ENDED, read_json
+from nas.record import ENDED, Rows, read_json
 from nas.space import SearchSpace
 from nas.trial import Trial, best_first
 
@@ -141,6 +141,15 @@ class RunDirectory:
         folder = self.path / "weights" / arm
         folder.mkdir(parents=True, exist_ok=True)
         return lambda number: folder / f"trial-{number:05d}.safetensors"
+
+    def tested(self, what: str) -> int:
+        """Record in tests.jsonl that the test part was used for `what`; of how many that is so in this run."""
+        file = self.path / "tests.jsonl"
+        before = [row["what"] for row in Rows(file).new() if "what" in row]
+        if what not in before:
+            with file.open("a", encoding="utf-8") as log:
+                log.write(json.dumps({"what": what, "at": round(time.time(), 3)}) + "\n")
+        return len({*before, what})
 
     def write_forks(self, forks: Mapping[str, Sequence[Any]]) -> None:
         """space.json: the forks of the search space and their options."""

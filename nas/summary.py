@@ -56,7 +56,10 @@ def _comparison(result: Result) -> list[str]:
     lines += _final(result)
     if result.test_accuracy is not None:
         what = {"network": "best network", "distilled": "distilled network"}.get(result.chosen, result.chosen)
-        lines.append(f"Test accuracy of the {what}, measured once: {100 * result.test_accuracy:.2f} %")
+        often = "measured once"
+        if result.tests > 1:
+            often = f"number {result.tests} that this run has tested, so no longer free of choice"
+        lines.append(f"Test accuracy of the {what}, {often}: {100 * result.test_accuracy:.2f} %")
     return lines
 
 

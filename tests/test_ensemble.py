@@ -275,3 +275,11 @@ def test_members_that_hear_fewer_frames_are_given_the_middle_of_the_window(tmp_p
 def test_a_wrong_option_is_one_sentence(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Options.of({"budget": "4K", **given})
+
+
+def test_a_run_says_how_many_networks_it_has_tested(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"budget": "4K", "workers": 0, "baseline": False, "epochs": 1, "out": tmp_path / "run"}
+    first = nas.search(**given, trials=2, final_epochs=0)
+    assert first.tests == 1
+    assert nas.search(**given, trials=2, final_epochs=0).tests == 1  # the same one: nothing new was learned
+    assert nas.search(**given, trials=2, final_epochs=2, finalists=1, final_seeds=1).tests == 2

@@ -519,3 +519,11 @@ def test_a_search_is_not_lost_to_its_report(
                         final_epochs=0, out=tmp_path / "run", verbose=True)  # fmt: skip  # options
     assert result.test_accuracy is not None
     assert "warning: no report was written" in capsys.readouterr().err
+
+
+def test_a_test_part_that_was_used_for_several_choices_is_said_to_be(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"budget": "4K", "workers": 0, "baseline": False, "epochs": 1, "out": tmp_path / "run"}
+    nas.search(**given, trials=2, final_epochs=0)
+    assert "which was used once" in write_report(tmp_path / "run").read_text()
+    nas.search(**given, trials=2, final_epochs=2, finalists=1, final_seeds=1)
+    assert "which was used for 2 choices of this run" in write_report(tmp_path / "run").read_text()

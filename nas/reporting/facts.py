@@ -16,7 +16,7 @@ from typing import Any
 
 from nas.budget import parse_size
 from nas.ops import Scalar
-from nas.record import LOGS, Record, Row, State, read_json
+from nas.record import LOGS, Record, Row, Rows, State, read_json
 
 ARMS = {  # in words
     "search": "search",
@@ -109,6 +109,7 @@ class Run:
     distilled: Sequence[Tried]
     handed: Mapping[str, Mapping[str, Any]]  # folder -> its config.json, of best, ensemble, distilled
     unread: int = 0
+    tests: int = 1  # networks or ensembles that the test part was used for, in all sessions
 
     @classmethod
     def read(cls, path: Path) -> Run:
@@ -126,8 +127,9 @@ class Run:
             rows, name = record.new(arm), LOGS[arm]
             arms[arm] = [tried for tried in (_read(arm, row) for row in rows) if tried is not None]
             unread += _lines(path / name) - len(arms[arm])
+        tests = len({str(row.get("what")) for row in Rows(path / "tests.jsonl").new()}) or 1
         handed = {folder: read_json(path / folder / "config.json") for folder in FOLDERS}
-        return cls(path, record.config, state, **arms, handed=handed, unread=unread)
+        return cls(path, record.config, state, **arms, handed=handed, unread=unread, tests=tests)
 
     @property
     def exported(self) -> Mapping[str, Any]:

@@ -130,7 +130,8 @@ def test(run: Run, again: Sequence[Finalist]) -> str:
         low, high = (percent(end) for end in interval)
         open_ = f" ({samples:,} samples; where these are independent the 95 % interval is {low} to {high})"
     who = {"best": "it", "ensemble": "the ensemble"}.get(won.folder, "the network that was taught")
-    return f"On the test part, which was used once, {who} has {percent(won.tested)}{open_}."
+    used = "once" if run.tests < 2 else f"for {run.tests} choices of this run, one after the other"
+    return f"On the test part, which was used {used}, {who} has {percent(won.tested)}{open_}."
 
 
 def flattered(run: Run, again: Sequence[Finalist]) -> list[str]:
