@@ -20,6 +20,7 @@ class Monitor:
 
     HELP = ""  # what the option does
     VALUE = ""  # what may follow the option, a word such as PORT; '' where nothing may
+    apart = False  # whether it sees to a process of its own; others are given one
     notice = ""  # a line for the user at the start, such as where to look
 
     @classmethod

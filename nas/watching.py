@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nas import plugins
+from nas.apart import Apart
 from nas.events import Monitor, Queued
 
 FOLDER = "nas.monitors"
@@ -21,7 +22,7 @@ def watching() -> dict[str, type[Monitor]]:
 
 
 def open_monitors(wanted: Mapping[str, str], path: Path, config: Mapping[str, Any]) -> tuple[list[Monitor], list[str]]:
-    """The monitors named, each in a thread of its own, and what they have to say to the user.
+    """The monitors named, each in a process of its own, and what they have to say to the user.
 
     Raises `ValueError` for a name that is none, or a monitor that cannot do its work.
     """
@@ -36,4 +37,5 @@ def open_monitors(wanted: Mapping[str, str], path: Path, config: Mapping[str, An
         for monitor in made:
             monitor.closed(path)
         raise
-    return [Queued(monitor) for monitor in made], [monitor.notice for monitor in made if monitor.notice]
+    told = [Queued(monitor if monitor.apart else Apart(monitor)) for monitor in made]
+    return list(told), [monitor.notice for monitor in made if monitor.notice]

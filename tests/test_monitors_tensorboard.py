@@ -29,6 +29,12 @@ NAMES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What test_monitors.py does with each of them in a process of its own is quicker here."""
+    monkeypatch.setattr("nas.watching.Apart", lambda monitor: monitor)
+
+
 def read(folder: Path) -> EventAccumulator:
     assert len(list(folder.glob("*tfevents*"))) == 1
     return EventAccumulator(str(folder)).Reload()

@@ -24,6 +24,12 @@ WANTED = {"wandb": ""}
 
 
 @pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What test_monitors.py does with each of them in a process of its own is quicker here."""
+    monkeypatch.setattr("nas.watching.Apart", lambda monitor: monitor)
+
+
+@pytest.fixture(autouse=True)
 def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone(monkeypatch, tmp_path)
 

@@ -18,6 +18,7 @@ class NNI(Monitor):
 
     HELP = f"Watch the search in the NNI web UI, at this port of 127.0.0.1 ({PORT})."
     VALUE = "PORT"
+    apart = True
 
     def __init__(self, path: Path, listening: socket.socket) -> None:
         self.path, self._listening = path, listening
