@@ -48,10 +48,24 @@ def select(probabilities: Probabilities, labels: Labels, params: Sequence[int], 
     return max(found, key=lambda ensemble: (ensemble.accuracy, -len(ensemble.counts)))
 
 
-def crossed(probabilities: Probabilities, labels: Labels, params: Sequence[int], budget: int, seed: int) -> float:
-    """The accuracy of ensembles selected on one half of the samples and measured on the other, both ways."""
-    order = np.random.default_rng(seed).permutation(len(labels))
-    halves = np.array_split(order, 2)
+def crossed(
+    probabilities: Probabilities,
+    labels: Labels,
+    params: Sequence[int],
+    budget: int,
+    seed: int,
+    groups: Labels | None = None,
+) -> float:
+    """The accuracy of ensembles selected on one half of the samples and measured on the other, both ways.
+
+    Samples of one of the `groups` (n,), such as the frames of an utterance, are in one half.
+    """
+    groups = np.arange(len(labels)) if groups is None else groups
+    order = np.random.default_rng(seed).permutation(np.unique(groups))
+    first = np.isin(groups, order[: len(order) // 2])
+    halves = [np.flatnonzero(first), np.flatnonzero(~first)]
+    if not all(map(len, halves)):  # a single group
+        return select(probabilities, labels, params, budget).accuracy
     hits = 0.0
     for chosen, held in (halves, halves[::-1]):
         ensemble = select(probabilities[:, chosen], labels[chosen], params, budget)

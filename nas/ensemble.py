@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from nas.caruana import crossed, select
+from nas.dataset import Array, Part
 from nas.evaluate import Member, Training, snapshot_file
 from nas.executor import Workers
 from nas.final import Again, finalists
 from nas.trial import Trial, best_first
 
 KEPT = 12  # networks of a search whose weights are kept as possible members, by accuracy; as many again by size
+SAMPLES = 20_000  # of the validation part, by which members are selected
 PARTS = (
     2,
     3,
@@ -64,21 +66,31 @@ def candidates(arms: Mapping[Path, Sequence[Trial]]) -> list[Member]:
     return found
 
 
-def join(executor: Workers, pool: Sequence[Member], dataset_labels: np.ndarray, budget: int, seed: int) -> Joint:
-    """The ensemble of members of `pool` that is best on the validation part.
+def join(executor: Workers, pool: Sequence[Member], validation: Part, budget: int, seed: int) -> Joint:
+    """The ensemble of members of `pool` that is best on the validation part, or on `SAMPLES` of a larger one.
 
     Raises `ValueError` where no member of the pool can be read, or none fits the budget.
     """
-    futures = [executor.submit(Training.probabilities, member) for member in pool]
+    rows = some(validation, seed)
+    labels, groups = validation.y[rows], None if validation.groups is None else validation.groups[rows]
+    futures = [executor.submit(Training.probabilities, member, rows) for member in pool]
     pairs = [(member, future.result()) for member, future in zip(pool, futures, strict=True)]
     read = [(member, found) for member, found in pairs if found is not None]
     if not read:
         raise ValueError("no network of this run has left its weights, so there is nothing to join")
     probabilities = np.stack([found for _, found in read])
     params = [member.candidate.architecture.num_params for member, _ in read]
-    chosen = select(probabilities, dataset_labels, params, budget)
+    chosen = select(probabilities, labels, params, budget)
     members = tuple(replace(read[i][0], share=share) for i, share in chosen.shares.items())
-    return Joint(members, chosen.accuracy, crossed(probabilities, dataset_labels, params, budget, seed))
+    return Joint(members, chosen.accuracy, crossed(probabilities, labels, params, budget, seed, groups))
+
+
+def some(part: Part, seed: int) -> Array:
+    """Positions of about `SAMPLES` samples, whole groups of them; of all where there are no more."""
+    groups = np.arange(len(part)) if part.groups is None else part.groups
+    order = np.random.default_rng((seed, 4)).permutation(np.unique(groups))
+    kept = max(1, round(len(order) * min(1.0, SAMPLES / len(part))))
+    return np.flatnonzero(np.isin(groups, order[:kept]))
 
 
 def by_share(members: Iterable[Member]) -> list[Member]:

@@ -8,11 +8,11 @@ from typing import Any
 
 from nas.dataset import Dataset
 from nas.ensemble import Joint, by_share
-from nas.folder import whole
+from nas.folder import header, whole
 from nas.normalise import affine
 from nas.plan import plan
 from nas.source import source
-from nas.templates import HEADER, LOAD, predict_source
+from nas.templates import LOAD, predict_source
 
 ENSEMBLE = '''
 class Ensemble(nn.Module):
@@ -96,8 +96,13 @@ def _source(joint: Joint, title: str, facts: list[str], shape: tuple[int, ...]) 
         frames=f"        self.frames = {windows}\n" if len(set(windows)) > 1 else "",
         loop=WINDOWED if len(set(windows)) > 1 else WHOLE,
     )
-    header = HEADER.format(title=title, facts="\n".join(facts), module="model", input=given, params=f"{joint.params:_}")
-    return header + "\n\n".join(parts) + "\n" + ensemble + LOAD.replace("Network()", "Ensemble()")
+    return (
+        header([title, *facts], "model", given, joint.params)
+        + "\n\n".join(parts)
+        + "\n"
+        + ensemble
+        + LOAD.replace("Network()", "Ensemble()")
+    )
 
 
 def _maker(name: str, text: str) -> str:

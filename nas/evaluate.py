@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Protocol
+from zlib import crc32
 
 import numpy as np
 
@@ -35,12 +36,19 @@ class Teacher:
     members: tuple[Member, ...]
     temperature: float
 
+    @property
+    def number(self) -> int:
+        """What it is told by from other teachers, in the log."""
+        said = sorted((m.weights.parent.name, m.weights.name, m.candidate.key[0], m.share) for m in self.members)
+        return crc32(repr((said, self.temperature)).encode())
+
 
 @dataclass(frozen=True)
 class Job:
     """Evaluate a candidate. The weights go to `weights` if the value is at least `beat`; rows, as they come, to `live`.
 
-    `final`: train on the whole training part, once, to the last epoch; not on a sample or in folds, as the search may.
+    `final`: train on the whole training part, once, to the last epoch, which is kept; not on a sample or in folds, and
+    not to the best epoch, as the search may.
     """
 
     number: int
@@ -93,7 +101,10 @@ class Stopping:
 
 
 class Training:
-    """Trains the candidate's network; the objective is validation accuracy at the best epoch, the mean over `folds`."""
+    """Trains the candidate's network; the objective is validation accuracy, the mean over `folds`.
+
+    In the search it is that of the best epoch; in a final training that of the last one, which is not flattered.
+    """
 
     def __init__(
         self, dataset: Dataset, stopping: Stopping, *, sample: float = 1.0, folds: int = 1, seed: int = 0
@@ -130,6 +141,7 @@ class Training:
                 watch=watch,
                 soft=self._soft(job.teacher),
                 snapshots=job.snapshots,
+                keep_last=job.final,
             )
             for cut in ([self.whole] if job.final else self.searched)
         ]
@@ -143,6 +155,8 @@ class Training:
             metrics["val_accuracy_std"] = stdev(fit.best["val_accuracy"] for fit in fits)
         cost = {"epochs": sum(len(fit.curve) for fit in fits), "seconds": round(time.perf_counter() - start, 4)}
         metrics = {**metrics, "best_epoch": round(mean(fit.best_epoch for fit in fits)), **cost}
+        if job.teacher is not None:
+            metrics["teacher"] = job.teacher.number
         which = [{"fold": n} if len(fits) > 1 else {} for n in range(1, len(fits) + 1)]
         curve = tuple({**row, **which[n]} for n, fit in enumerate(fits) for row in fit.curve)
         return Outcome((value,), metrics, curve)
@@ -186,17 +200,29 @@ class Training:
             return None
         return evaluate(network, Resident.of(self.dataset.test, self.dataset, self._device))[0]
 
-    def probabilities(self, member: Member, part: str = "validation") -> Array | None:
-        """Of a part of the data, float32 (n, classes); None where the weights are missing or damaged."""
+    def probabilities(self, member: Member, rows: Array | None = None, part: str = "validation") -> Array | None:
+        """Of a part of the data, or of some rows of it, float32 (n, classes).
+
+        None where the weights are missing or damaged.
+        """
+        logits = self._logits(member, self._resident_part(part))
+        if logits is None:
+            return None
+        found: Array = logits.softmax(1).cpu().numpy()
+        return found if rows is None else found[rows]
+
+    def _resident_part(self, part: str) -> Any:
+        """A part as it is on the device, made once."""
         from nas.train.resident import Resident
 
-        data = Resident.of(getattr(self.dataset, part), self.dataset, self._device)
-        logits = self._logits(member, data)
-        return None if logits is None else logits.softmax(1).cpu().numpy()
+        data = getattr(self.dataset, part)
+        if id(data) not in self._resident:
+            self._resident[id(data)] = Resident.of(data, self.dataset, self._device)
+        return self._resident[id(data)]
 
     def test_together(self, members: Sequence[Member]) -> float:
         """Accuracy on the test part of the mean of the members' probabilities."""
-        found = [self.probabilities(member, "test") for member in members]
+        found = [self.probabilities(member, part="test") for member in members]
         if any(p is None for p in found):
             raise ValueError("the weights of a member are missing or damaged")
         mean = sum(m.share * p for m, p in zip(members, found, strict=True) if p is not None)

@@ -139,12 +139,9 @@ class FinalTraining:
     teacher: Teacher | None = None
 
     def run(self, chosen: Sequence[Again]) -> list[Trial]:
-        """Train each network as often as it is to be. Trials of this log, some of them finished before."""
-        wanted = [c for again in chosen for c in [_candidate(again, self.epochs)] * again.seeds]
-        done: dict[Key, list[Trial]] = {candidate.key: [] for candidate in wanted}
-        for trial in self.log.trials:
-            if trial.values and trial.candidate.key in done:
-                done[trial.candidate.key].append(trial)
+        """Train each network as often as it is to be; those of this log, failures too, are not repeated."""
+        wanted = self._wanted(chosen)
+        done = self._done(wanted)
         running: dict[Future[Outcome], Job] = {}
         sweep = Sweep(self.live_of)
         sweep.finished()
@@ -166,7 +163,23 @@ class FinalTraining:
         finally:
             sweep.finished()
             self.watching.finished()
-        return [trial for key in dict.fromkeys(c.key for c in wanted) for trial in _in_order(done[key])]
+        return self.finished(chosen)
+
+    def finished(self, chosen: Sequence[Again]) -> list[Trial]:
+        """The trainings of these networks that the log holds, for these epochs and by this teacher."""
+        return [trial for trials in self._done(self._wanted(chosen)).values() for trial in trials]
+
+    def _wanted(self, chosen: Sequence[Again]) -> list[Candidate]:
+        return [c for again in chosen for c in [_candidate(again, self.epochs)] * again.seeds]
+
+    def _done(self, wanted: Sequence[Candidate]) -> dict[Key, list[Trial]]:
+        """Of each candidate its trainings so far, in the order of their numbers."""
+        done: dict[Key, list[Trial]] = {candidate.key: [] for candidate in wanted}
+        teacher = None if self.teacher is None else self.teacher.number
+        for trial in sorted(self.log.trials, key=lambda trial: trial.number):
+            if trial.candidate.key in done and trial.metrics.get("teacher") == teacher:
+                done[trial.candidate.key].append(trial)
+        return done
 
     def _job(self, candidate: Candidate, before: int) -> Job:
         number = max((t.number for t in self.log.trials), default=-1) + 1 + before
@@ -175,19 +188,21 @@ class FinalTraining:
         return replace(job, snapshots=self.snapshots, teacher=self.teacher)
 
     def _record(self, job: Job, future: Future[Outcome]) -> Trial:
-        trial = Trial(job.number, job.candidate, job.seed, ended=round(time.time(), 3))
+        trial, trace = Trial(job.number, job.candidate, job.seed, ended=round(time.time(), 3)), ""
         if error := future.exception():
             if getattr(error, "storage", False):
                 raise OSError(str(error))
-            trial = replace(trial, error=str(error) or type(error).__name__)
+            trial, trace = replace(trial, error=str(error) or type(error).__name__), getattr(error, "trace", "")
             with self.errors.open("a", encoding="utf-8") as file:
-                file.write(f"final training {trial.number}: {trial.error}\n{getattr(error, 'trace', '')}\n")
+                file.write(f"final training {trial.number}: {trial.error}\n{trace}\n")
         else:
             outcome = future.result()
             facts, curve = finite(outcome.metrics), tuple(map(finite, outcome.curve))
             trial = replace(trial, values=outcome.values, metrics=facts, curve=curve)
         self.log.append(trial)
         self.watching.told(trial)
+        if trial.error is not None:
+            self.watching.failed(trial, trace)
         return trial
 
 
@@ -204,7 +219,3 @@ def _missing(wanted: Sequence[Candidate], done: Mapping[Key, Sequence[Trial]]) -
         if asked[candidate.key] > len(done[candidate.key]):
             left.append((asked[candidate.key], candidate))
     return [candidate for _, candidate in sorted(left, key=lambda pair: pair[0])]
-
-
-def _in_order(trials: Sequence[Trial]) -> list[Trial]:
-    return sorted(trials, key=lambda trial: trial.number)

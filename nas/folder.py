@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from nas.architecture import Architecture
 from nas.dataset import Dataset
 from nas.normalise import affine
 from nas.plan import plan
+from nas.selection import Finalist
 from nas.source import source
 from nas.templates import HEADER, LOAD, predict_source
 from nas.trial import Trial
@@ -22,10 +24,17 @@ def model_source(architecture: Architecture, facts: Mapping[str, Any], module: s
     """model.py: a class, what is known of it, and `load()`. `facts` are those of config.json; any may be missing."""
     shape = ", ".join(map(str, ("batch", *architecture.input_shape)))
     lines = [f"{architecture}: a network found by nas.", *_sentences(architecture, facts)]
+    return (
+        header(lines, module, f"({shape})", architecture.num_params)
+        + source(plan(architecture), f"({shape}) -> (batch, {architecture.shapes[-1][0]}) logits.")
+        + LOAD
+    )
+
+
+def header(lines: Sequence[str], module: str, shape: str, params: int) -> str:
+    """The beginning of a module; what `lines` say, a user's path among it, cannot end the docstring they stand in."""
     title, *rest = (" ".join(line.split()).replace("\\", "\\\\").replace('"', '\\"') for line in lines)
-    words = {"title": title, "facts": "\n".join(rest), "module": module}
-    header = HEADER.format(**words, input=f"({shape})", params=f"{architecture.num_params:_}")
-    return header + source(plan(architecture), f"({shape}) -> (batch, {architecture.shapes[-1][0]}) logits.") + LOAD
+    return HEADER.format(title=title, facts="\n".join(rest), module=module, input=shape, params=f"{params:_}")
 
 
 def _sentences(architecture: Architecture, facts: Mapping[str, Any]) -> list[str]:
@@ -33,8 +42,10 @@ def _sentences(architecture: Architecture, facts: Mapping[str, Any]) -> list[str
     if data := facts.get("data"):
         classes = f"{architecture.shapes[-1][0]} classes"
         lines.append(f"Data: {data['name']} ({data['training_samples']:,} training samples, {classes}).")
-    accuracies = (("validation", facts.get("validation_accuracy")), ("test", facts.get("test_accuracy")))
-    found = [f"{part} accuracy {value:.4f}" for part, value in accuracies if value is not None]
+    mean, seeds = facts.get("validation_accuracy_mean"), facts.get("seeds", 1)
+    words = "" if mean is None or seeds < 2 else f" (the mean of {seeds} seeds is {mean:.4f})"
+    accuracies = (("validation", facts.get("validation_accuracy"), words), ("test", facts.get("test_accuracy"), ""))
+    found = [f"{part} accuracy {value:.4f}{more}" for part, value, more in accuracies if value is not None]
     found += [f"trial {facts['trial']}"] if "trial" in facts else []
     lines += [f"Found: {', '.join(found)}."] if found else []
     size, budget = f"{architecture.num_params:,} parameters", facts.get("parameter_budget")
@@ -42,7 +53,16 @@ def _sentences(architecture: Architecture, facts: Mapping[str, Any]) -> list[str
     return [*lines, f"Size: {size}{share}."]
 
 
-def write_folder(trial: Trial, weights: Path, dataset: Dataset, folder: Path, budget: int, test: float | None) -> None:
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a network that is handed over, beside the network itself."""
+
+    budget: int
+    test: float | None = None
+    finalist: Finalist | None = None  # its final trainings, where it had any
+
+
+def write_folder(trial: Trial, weights: Path, dataset: Dataset, folder: Path, facts: Facts) -> None:
     """Write model.py, weights.safetensors, config.json and predict.py into `folder`, each whole or not at all."""
     architecture = trial.candidate.architecture
     offset, scale = (array.tolist() for array in affine(dataset))
@@ -50,9 +70,10 @@ def write_folder(trial: Trial, weights: Path, dataset: Dataset, folder: Path, bu
         "input_shape": list(architecture.input_shape),
         "classes": list(dataset.classes),
         "parameters": trial.params,
-        "parameter_budget": budget,
+        "parameter_budget": facts.budget,
         "validation_accuracy": trial.value,
-        "test_accuracy": test,
+        **({} if facts.finalist is None else _means(facts.finalist)),
+        "test_accuracy": facts.test,
         "data": {"name": dataset.name, "training_samples": len(dataset.train)},
         "normalisation": {"kind": dataset.normalise, "offset": offset, "scale": scale},
         "recipe": trial.candidate.recipe.to_json(),
@@ -64,6 +85,11 @@ def write_folder(trial: Trial, weights: Path, dataset: Dataset, folder: Path, bu
         (partial / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
         (partial / "predict.py").write_text(predict_source(dataset), encoding="utf-8")
         shutil.copyfile(weights, partial / "weights.safetensors")
+
+
+def _means(finalist: Finalist) -> dict[str, Any]:
+    """Of all seeds of the network; these weights are those of the best one."""
+    return {"validation_accuracy_mean": finalist.mean, "seeds": len(finalist.trials)}
 
 
 @contextmanager

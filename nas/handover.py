@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from nas.ensemble import candidates, join
 from nas.ensemble_export import export_ensemble
-from nas.evaluate import Job, Teacher, Training, evaluate
+from nas.evaluate import Job, Member, Teacher, Training, evaluate
 from nas.executor import Workers
 from nas.final import Again, FinalTraining
-from nas.folder import write_folder
+from nas.folder import Facts, write_folder
 from nas.options import Options
-from nas.result import Result
+from nas.result import FOLDERS, Result
 from nas.selection import finalists_of
 from nas.store import RunDirectory, TrialLog
 from nas.trial import Trial
@@ -35,13 +35,12 @@ class Handover:
         """With the ensemble that is best on the validation part, of all networks that have left their weights."""
         arms = {"final": result.final, "search": result.trials, "random": result.baseline}
         pool = candidates({self.directory.weights_of(arm)(0).parent: trials for arm, trials in arms.items()})
-        labels = self.evaluator.dataset.validation.y
-        executor = self.workers(len(pool))
+        validation, options = self.evaluator.dataset.validation, self.options
+        executor = self.workers(max(1, len(pool)))
         try:
-            joint = join(executor, pool, labels, self.options.budget, self.options.seed)
+            return replace(result, joint=join(executor, pool, validation, options.budget, options.seed))
         finally:
             executor.shutdown(cancel_futures=True)
-        return replace(result, joint=joint)
 
     def distil(self, result: Result, log: TrialLog, training: Callable[[Workers], FinalTraining]) -> Result:
         """With the best network trained again, as often as before, by the labels and what the ensemble says."""
@@ -51,61 +50,72 @@ class Handover:
         epochs = round(best.best.candidate.fidelity * self.options.epochs)
         executor = self.workers(len(best.trials))
         try:
-            again = replace(training(executor), teacher=Teacher(result.joint.members, self.options.distill))
-            distilled = again.run([Again(best.best, epochs, len(best.trials))])
+            again = replace(training(executor), teacher=self._teacher(result))
+            return replace(result, distilled=again.run([Again(best.best, epochs, len(best.trials))]))
         finally:
             executor.shutdown(cancel_futures=True)
-        return replace(result, distilled=[trial for trial in distilled if trial.values])
+
+    def _teacher(self, result: Result) -> Teacher | None:
+        if result.joint is None or self.options.distill is None:
+            return None
+        return Teacher(result.joint.members, self.options.distill)
 
     def finish(self, result: Result) -> Result:
-        """Test what is chosen, once, and write the folders; the test waits where the search was interrupted."""
-        best = result.best
-        arms = {"final": result.final, "search": result.trials, "random": result.baseline}
-        arm = next(name for name, trials in arms.items() if any(trial is best for trial in trials))
-        weights = self.directory.weights_of(arm)(best.number)
-        if result.interrupted and not weights.exists():
-            return result
-        final = arm == "final" or self.options.folds > 1
-        tested, folder, budget = None if result.interrupted else result.chosen, self.directory.path, self.options.budget
-        dataset, joint = self.evaluator.dataset, result.joint
-        taught = next(iter(finalists_of(result.distilled)), None)
-        test: float | None = None
-        if tested == "network":
-            test = self._test(best, weights, final)
-        elif tested == "ensemble" and joint is not None:
-            test = self._submit(Training.test_together, joint.members)
-        elif taught is not None and tested == "distilled":
-            test = self._test(taught.best, self.directory.weights_of("distilled")(taught.best.number), final=True)
-        if not weights.exists():
-            self._again(best, weights, final)
-        write_folder(best, weights, dataset, folder / "best", budget, test if tested == "network" else None)
-        if joint is not None:
-            export_ensemble(joint, dataset, folder / "ensemble", budget, test if tested == "ensemble" else None)
-        if taught is not None:
+        """Test what is chosen, once, and write the folders. The test waits where the search was interrupted; what an
+        earlier session has handed over stays as it is then.
+        """
+        folder, tested = self.directory.path, None if result.interrupted else result.chosen
+        trained: dict[str, tuple[Trial, Path, Teacher | None]] = {}
+        trained["network"] = result.best, self._weights(result), None
+        for taught in finalists_of(result.distilled)[:1]:
             file = self.directory.weights_of("distilled")(taught.best.number)
-            figure = test if tested == "distilled" else None
-            write_folder(taught.best, file, dataset, folder / "distilled", budget, figure)
-        tests = self.directory.tested(self._name(result)) if test is not None else 0
+            trained["distilled"] = taught.best, file, self._teacher(result)
+        if result.interrupted and ((folder / "best").exists() or not trained["network"][1].exists()):
+            return result
+        tests = self.directory.tested(self._name(result)) if tested is not None else 0
+        test = self._submit(Training.test_together, self._members(result)) if tested == "ensemble" else None
+        for name, (trial, weights, teacher) in trained.items():
+            own = self._read(trial, weights, teacher, test=name == tested)
+            means = finalists_of(result.final if name == "network" else result.distilled)[:1]
+            facts = Facts(self.options.budget, own, means[0] if means and trial in means[0].trials else None)
+            write_folder(trial, weights, self.evaluator.dataset, folder / FOLDERS[name], facts)
+            test = own if name == tested else test
+        if result.joint is not None:
+            together = test if tested == "ensemble" else None
+            export_ensemble(result.joint, self.evaluator.dataset, folder / "ensemble", self.options.budget, together)
+        if tested is not None:
+            self._record(result, [FOLDERS[name] for name in (*trained, *["ensemble"] * (result.joint is not None))])
         return replace(result, test_accuracy=test, tests=tests)
+
+    def _weights(self, result: Result) -> Path:
+        arms = {"final": result.final, "search": result.trials, "random": result.baseline}
+        arm = next(name for name, trials in arms.items() if any(trial is result.best for trial in trials))
+        return self.directory.weights_of(arm)(result.best.number)
+
+    def _read(self, trial: Trial, weights: Path, teacher: Teacher | None, test: bool) -> float | None:
+        """The test accuracy, where it is asked for; weights that were deleted or damaged by hand are trained again."""
+        found = self._submit(Training.test, trial.candidate, weights) if test else None
+        if weights.exists() and (found is not None or not test):
+            return found
+        final = ("search" not in weights.parent.name and "random" not in weights.parent.name) or self.options.folds > 1
+        job = Job(trial.number, trial.candidate, trial.seed, weights, final=final, teacher=teacher)
+        self._submit(evaluate, job)  # with the same seed the same weights
+        return self._submit(Training.test, trial.candidate, weights) if test else None
+
+    def _members(self, result: Result) -> tuple[Member, ...]:
+        return () if result.joint is None else result.joint.members
 
     def _name(self, result: Result) -> str:
         """What is chosen, told from everything else that might be."""
-        if result.chosen == "ensemble" and result.joint is not None:
-            return "+".join(sorted(f"{m.weights.parent.name}/{m.weights.stem}" for m in result.joint.members))
+        if result.chosen == "ensemble":
+            return "+".join(sorted(f"{m.weights.parent.name}/{m.weights.stem}" for m in self._members(result)))
         best = result.best if result.chosen == "network" else finalists_of(result.distilled)[0].best
         return f"{result.chosen} {best.candidate.architecture.digest} seed {best.seed}"
 
-    def _test(self, trial: Trial, weights: Path, final: bool) -> float | None:
-        """Accuracy on the test part, of weights that may have been deleted or damaged by hand."""
-        test = self._submit(Training.test, trial.candidate, weights)
-        if test is None:
-            self._again(trial, weights, final)
-            test = self._submit(Training.test, trial.candidate, weights)
-        return test
-
-    def _again(self, trial: Trial, weights: Path, final: bool) -> None:
-        """Train once more: with the same seed the same weights."""
-        self._submit(evaluate, Job(trial.number, trial.candidate, trial.seed, weights, final=final))
+    def _record(self, result: Result, handed: list[str]) -> None:
+        """selection.json: which final trainings count, and what was chosen, for those who read the run."""
+        numbers = {arm: [t.number for t in getattr(result, arm)] for arm in ("final", "distilled")}
+        self.directory.write_json("selection.json", {**numbers, "handed": handed, "chosen": FOLDERS[result.chosen]})
 
     def _submit(self, function: Callable[..., T], *args: Any) -> T:
         executor = self.workers(1)

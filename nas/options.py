@@ -65,7 +65,12 @@ class Options:
         if "budget" not in given:
             raise ValueError("the parameter budget is missing; give --budget, for example --budget 20M")
         read = {key: _READ[key](key, value) if key in _READ else value for key, value in given.items()}
-        return cls(**read)
+        options = cls(**read)
+        if options.distill is not None and options.final_epochs == 0:
+            raise ValueError(f"--distill {options.distill:g} teaches in the final training; leave --no-final out")
+        if options.joins and options.final_epochs == 0 and options.folds > 1:
+            raise ValueError(f"--folds {options.folds} leaves no weights to join; leave --no-final out")
+        return options
 
     @property
     def limits(self) -> tuple[int | None, float | None]:

@@ -47,7 +47,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class State:
-    """Where a search is: `search`, `random`, `final`, `test`, `done`, `interrupted`, `failed`, or `killed`."""
+    """Where a search is: a phase (see `Monitor.entered`), or `done`, `interrupted`, `failed`, `killed`."""
 
     phase: str = "killed"
     began: float = 0.0  # seconds since 1970

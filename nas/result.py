@@ -10,6 +10,8 @@ from nas.ensemble import Joint
 from nas.selection import Finalist, finalists_of
 from nas.trial import Trial, best_first
 
+FOLDERS = {"network": "best", "ensemble": "ensemble", "distilled": "distilled"}  # where what is chosen lies
+
 
 @dataclass(frozen=True)
 class Result:
@@ -56,7 +58,11 @@ class Result:
         """The networks that were trained again, best mean first."""
         return finalists_of(self.final)
 
+    @property
+    def folder(self) -> Path:
+        """Where what is chosen lies: model.py, weights, config.json, predict.py."""
+        return self.path / FOLDERS[self.chosen]
+
     def export(self, path: str | Path) -> Path:
-        """Copy the best network's folder (model.py, weights, config.json, predict.py) to `path`."""
-        _ = self.best  # there may be none
-        return Path(shutil.copytree(self.path / "best", path, dirs_exist_ok=True))
+        """Copy the folder of what is chosen to `path`."""
+        return Path(shutil.copytree(self.folder, path, dirs_exist_ok=True))

@@ -29,6 +29,7 @@ from nas.problem import Problem
 from nas.provenance import config, identity, run_name
 from nas.record import LOGS
 from nas.result import Result
+from nas.selection import finalists_of
 from nas.store import KeepBestWeights, RunDirectory, TrialLog
 from nas.study import Study
 from nas.trial import Trial, best_first
@@ -99,7 +100,7 @@ class _Run:
     def run(self) -> Result:
         path, space = self.directory.path, self.problem.space
         searched, random, final, distilled = logs = [TrialLog(path / name, space) for name in LOGS.values()]
-        self._executor = self._workers(self.devices)
+        self._executor, self._chosen = self._workers(self.devices), list[Again]()
         result = Result(path, searched.trials, random.trials, [], None, False)
         if not searched.trials:
             self.directory.write_forks(space.forks(LOOKING))
@@ -109,9 +110,11 @@ class _Run:
             if self.wants_baseline:
                 self._arm("random", "random", random, searched.trials)
             result = replace(result, final=self._final(logs, spent))
-            result = self._together(result, distilled)
+            result = self._joined(result)
+            result = self._distilled(result, distilled)
         except KeyboardInterrupt:
-            result = replace(result, final=final.trials, interrupted=True)
+            ended = result.final or self._training(final, self._executor, "final").finished(self._chosen)
+            result = replace(result, final=ended, interrupted=True)
         finally:
             self._executor.shutdown(cancel_futures=True)
             self.directory.write_csv(searched.trials)
@@ -129,16 +132,29 @@ class _Run:
     def _handover(self) -> Handover:
         return Handover(self.options, self.evaluator, self.directory, lambda n: self._workers(self.devices[:n]))
 
-    def _together(self, result: Result, log: TrialLog) -> Result:
-        """With the ensemble, and the network that it teaches, where they are asked for."""
+    def _joined(self, result: Result) -> Result:
+        """With the ensemble, where one is asked for and can be had."""
         if not self.options.joins or not best_first([*result.trials, *result.baseline]):
             return result
         self._executor.shutdown()
-        with self.console.status("ensemble") if self.verbosity >= 0 else nullcontext():
-            result = self._handover.join(result)
-            if self.options.distill is not None:
-                self._enter("distilled")
+        try:
+            with self.console.status("ensemble") if self.verbosity >= 0 else nullcontext():
+                return self._handover.join(result)
+        except (ValueError, JobFailed) as error:  # what was found without it is not lost
+            self._say(f"warning: there is no ensemble: {error}")
+            return result
+
+    def _distilled(self, result: Result, log: TrialLog) -> Result:
+        """With the network that the ensemble teaches, where one is asked for."""
+        if self.options.distill is None or result.joint is None:
+            return result
+        self._enter("distilled")
+        with self.console.status("distillation") if self.verbosity >= 0 else nullcontext():
             return self._handover.distil(result, log, lambda executor: self._training(log, executor, "distilled"))
+
+    def _say(self, line: str) -> None:
+        if self.verbosity >= 0:
+            self.console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
     @property
     def wants_baseline(self) -> bool:
@@ -212,6 +228,7 @@ class _Run:
     def _final(self, logs: Sequence[TrialLog], spent: float) -> list[Trial]:
         """Train the best networks again, with fresh seeds."""
         log, chosen = logs[2], self._finalists(logs, spent)
+        self._chosen = chosen
         if not chosen:
             return []
         trainings = sum(again.seeds for again in chosen)
@@ -227,7 +244,10 @@ class _Run:
             seeds = f"{chosen[0].seeds} fresh seeds" if chosen[0].seeds > 1 else "a fresh seed"
             self.console.print(f"final training: {count}, {seeds}, up to {longest} epochs", highlight=False)
         with self.console.status("final training") if self.verbosity >= 0 else nullcontext():
-            return self._training(log, self._executor, "final").run(chosen)
+            trained = self._training(log, self._executor, "final").run(chosen)
+        if failed := [trial for trial in trained if trial.error is not None]:
+            self._say(f"{len(failed)} of {len(trained)} final trainings failed, the first with {failed[0].error}")
+        return trained
 
     def _training(self, log: TrialLog, executor: Workers, arm: str) -> FinalTraining:
         options, directory = self.options, self.directory
@@ -251,8 +271,14 @@ class _Run:
         left /= (1 + options.joins) * (1 + (options.distill is not None))  # for small networks, and for a last training
         small = [trial for trial in both if options.joins and trial.params <= options.budget // 2]
         chosen = _distinct([*affordable(both, left, *facts, growing), *affordable(small, left, *facts, ROOMS)])
-        done = {t.candidate.key[:2]: round(t.candidate.fidelity * options.epochs) for t in final if t.values}
-        return [replace(again, epochs=done.get(again.trial.candidate.key[:2], again.epochs)) for again in chosen]
+        done = [
+            Again(f.trials[0], round(f.trials[0].candidate.fidelity * options.epochs), 1) for f in finalists_of(final)
+        ]
+        known = {again.trial.candidate.key[:2]: again.epochs for again in done}
+        chosen = [replace(again, epochs=known.get(again.trial.candidate.key[:2], again.epochs)) for again in chosen]
+        return _distinct(
+            [*chosen, *done]
+        )  # what an earlier session has trained is in the choice, whatever it takes now
 
 
 def _distinct(chosen: Sequence[Again]) -> list[Again]:

@@ -15,8 +15,11 @@ LEVEL = 0.95  # of the intervals
 
 
 def half_width(values: Sequence[float]) -> float | None:
-    """Of the interval around the mean of a sample (Student's t); None for fewer than two values."""
-    if len(values) < 2:
+    """Of the interval around the mean of a sample (Student's t); None for fewer than two values, or equal ones.
+
+    Few seeds that agree to the last sample say that the scale is coarse, not that there is no chance in them.
+    """
+    if len(values) < 2 or stdev(values) == 0:
         return None
     quantile = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1))
     return float(quantile * stdev(values) / len(values) ** 0.5)
@@ -27,6 +30,7 @@ class Finalist:
     """A network that was trained again from scratch, once for each of several fresh seeds; at least once."""
 
     trials: tuple[Trial, ...]
+    failed: int = 0  # more seeds, with which it did not come to an end
 
     @cached_property
     def values(self) -> list[float]:
@@ -53,18 +57,21 @@ class Finalist:
 
 
 def finalists_of(trials: Iterable[Trial]) -> list[Finalist]:
-    """Final trainings, those of a network together, best mean first; those of networks that failed are left out."""
+    """Final trainings, those of a network together; one that has failed with a seed comes after all that have not.
+
+    Best mean first. Networks that failed with every seed are left out.
+    """
     together: dict[tuple[object, ...], list[Trial]] = {}
     for trial in trials:
-        if trial.values:
-            together.setdefault(trial.candidate.key[:2], []).append(trial)
-    found = [Finalist(tuple(group)) for group in together.values()]
-    return sorted(found, key=lambda f: (-f.mean, f.trials[0].params, f.trials[0].number))
+        together.setdefault(trial.candidate.key[:2], []).append(trial)
+    split = [([t for t in group if t.values], len(group)) for group in together.values()]
+    found = [Finalist(tuple(ended), number - len(ended)) for ended, number in split if ended]
+    return sorted(found, key=lambda f: (f.failed > 0, -f.mean, f.trials[0].params, f.trials[0].number))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean of one sample minus that of another, and an interval around it (Welch); None where one has one value."""
+    """The mean of one sample minus that of another, and an interval around it (Welch); None where it cannot be had."""
 
     value: float
     low: float | None = None
@@ -79,7 +86,7 @@ class Difference:
         """`+0.42 points (95 % interval -0.10 to +0.94): not significant`."""
         points = f"{100 * self.value:+.2f} points"
         if self.low is None or self.high is None:
-            return f"{points} (one seed each, so nothing can be said of chance)"
+            return f"{points} (too few seeds, or seeds that all agree: nothing can be said of chance)"
         verdict = "significant" if self.significant else "not significant"
         return f"{points} ({100 * LEVEL:.0f} % interval {100 * self.low:+.2f} to {100 * self.high:+.2f}): {verdict}"
 
@@ -91,7 +98,7 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
         return Difference(value)
     errors = [variance(sample) / len(sample) for sample in (ours, theirs)]  # squared, of the means
     if not any(errors):
-        return Difference(value, value, value)
+        return Difference(value)
     # Welch and Satterthwaite, by hand: scipy's warns of rounding where all seeds of a network agree, as they may
     freedom = sum(errors) ** 2 / sum(e**2 / (len(s) - 1) for e, s in zip(errors, (ours, theirs), strict=True))
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * sum(errors) ** 0.5

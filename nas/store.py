@@ -151,6 +151,10 @@ class RunDirectory:
                 log.write(json.dumps({"what": what, "at": round(time.time(), 3)}) + "\n")
         return len({*before, what})
 
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """A small file of facts."""
+        _write(self.path / name, json.dumps(value) + "\n")
+
     def write_forks(self, forks: Mapping[str, Sequence[Any]]) -> None:
         """space.json: the forks of the search space and their options."""
         lines = (f" {json.dumps(name)}: {json.dumps(list(options))}" for name, options in forks.items())

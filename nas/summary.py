@@ -23,7 +23,7 @@ def print_result(result: Result, options: Options, console: Console, quiet: bool
         console.print(line, highlight=False, soft_wrap=True, markup=False)
         return
     if quiet:
-        console.print(str(result.path / "best"), highlight=False, soft_wrap=True)
+        console.print(str(result.folder), highlight=False, soft_wrap=True)
         return
     console.print(_table(result, options))
     for line in (*_comparison(result), *_places(result)):
@@ -66,7 +66,9 @@ def _comparison(result: Result) -> list[str]:
 def _final(result: Result) -> list[str]:
     """What the network that is chosen has reached with fresh seeds, beside the score that it was found by."""
     if not result.finalists:
-        return []
+        failed = len(result.final)
+        words = f"All {failed} final trainings failed; see {result.path}/errors.log. What follows is of the search"
+        return [words] if failed else []
     chosen = result.finalists[0]
     best = chosen.best
     mean = _mean(chosen)
@@ -83,10 +85,11 @@ def _final(result: Result) -> list[str]:
 
 
 def _mean(finalist: Finalist) -> str:
-    mean = f"{100 * finalist.mean:.2f} %"
+    mean, seeds = f"{100 * finalist.mean:.2f} %", len(finalist.trials)
+    number = f"{seeds} fresh seeds" if not finalist.failed else f"{seeds} of {seeds + finalist.failed} fresh seeds"
     if finalist.half_width is None:
-        return mean
-    return f"{mean} ± {100 * finalist.half_width:.2f} (mean of {len(finalist.trials)} fresh seeds, 95 % interval)"
+        return mean if seeds == 1 and not finalist.failed else f"{mean} (mean of {number})"
+    return f"{mean} ± {100 * finalist.half_width:.2f} (mean of {number}, 95 % interval)"
 
 
 def _joint(result: Result) -> list[str]:
@@ -113,9 +116,9 @@ def _best(trials: list[Trial]) -> str:
 
 
 def _places(result: Result) -> list[str]:
-    state = "Interrupted; the same command continues." if result.interrupted else ""
-    return [
-        *([state] if state else []),
-        f"Everything is in {result.path}/: report.html, trials.jsonl, trials.csv, and the best network in best/",
-        f"    python {result.path}/best/predict.py samples.npy",
-    ]
+    lines = ["Interrupted; the same command continues."] if result.interrupted else []
+    there = [name for name in ("report.html", "trials.jsonl", "trials.csv") if (result.path / name).exists()]
+    lines.append(f"Everything is in {result.path}/: {', '.join(there)}")
+    if (result.folder / "predict.py").exists():
+        lines.append(f"    python {result.folder}/predict.py samples.npy")
+    return lines

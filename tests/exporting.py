@@ -16,7 +16,7 @@ from nas.architecture import Architecture
 from nas.budget import Budget
 from nas.dataset import Arrays, Dataset
 from nas.evaluate import save_weights
-from nas.folder import write_folder
+from nas.folder import Facts, write_folder
 from nas.network import Network
 from nas.ops import ACTIVATIONS
 from nas.recipe import Recipe
@@ -76,7 +76,7 @@ def exported(folder: Path, architecture: Architecture, data: Dataset, test: floa
         parameter.data -= 0.75
     save_weights(network.state_dict(), folder.parent / f"{folder.name}.safetensors")
     trial = Trial(7, Candidate(architecture, Recipe(), ()), 0, (0.875,))
-    write_folder(trial, folder.parent / f"{folder.name}.safetensors", data, folder, 50_000, test)
+    write_folder(trial, folder.parent / f"{folder.name}.safetensors", data, folder, Facts(50_000, test))
     return network
 
 

@@ -20,7 +20,8 @@ from toy import rows
 
 import nas
 from nas.caruana import Ensemble, crossed, select
-from nas.ensemble import Joint, worth_keeping
+from nas.dataset import Part
+from nas.ensemble import Joint, some, worth_keeping
 from nas.ensemble_export import export_ensemble
 from nas.evaluate import Job, Member, Stopping, Teacher, Training, save_weights, snapshot_file
 from nas.network import Network
@@ -103,6 +104,28 @@ def test_what_is_measured_on_the_other_half_is_not_flattered() -> None:
         honest.append(crossed(probabilities, labels, [1] * 20, 20, 0))
     assert np.mean(flattered) > 0.42
     assert abs(np.mean(honest) - 1 / 3) < 0.05
+
+
+def test_the_halves_do_not_share_an_utterance() -> None:
+    """Frames of an utterance are alike: networks that guess each utterance look good on its other frames."""
+    rng, found = np.random.default_rng(0), []
+    for seed in range(6):
+        utterances = np.repeat(np.arange(40), 25)
+        labels = rng.integers(3, size=40)[utterances]
+        probabilities = rng.dirichlet(np.ones(3), size=(20, 40)).astype(np.float32)[:, utterances]
+        found.append(crossed(probabilities, labels, [1] * 20, 20, seed, utterances))
+    assert abs(np.mean(found) - 1 / 3) < 0.12
+    assert crossed(probabilities, labels, [1] * 20, 20, 0) > 0.5
+
+
+def test_of_a_large_validation_part_whole_utterances_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.ensemble.SAMPLES", 100)
+    part = Part(np.zeros((1000, 2), np.float32), np.zeros(1000, np.int64), np.repeat(np.arange(50), 20))
+    rows = some(part, 0)
+    assert len(rows) == 100
+    assert part.groups is not None
+    assert len(np.unique(part.groups[rows])) == 5
+    assert len(some(Part(part.x[:80], part.y[:80]), 0)) == 80
 
 
 def test_the_weights_of_the_best_and_of_the_small_are_kept() -> None:
@@ -270,6 +293,18 @@ def test_members_that_hear_fewer_frames_are_given_the_middle_of_the_window(tmp_p
 
 
 @pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"distill": 4, "final_epochs": 0}, "--distill 4 teaches in the final training; leave --no-final out"),
+        ({"ensemble": True, "final_epochs": 0, "folds": 2}, "--folds 2 leaves no weights to join"),
+    ],
+)
+def test_options_that_rule_each_other_out_are_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Options.of({"budget": "4K", **given})
+
+
+@pytest.mark.parametrize(
     ("given", "said"), [({"distill": 0.5}, "distill must be a temperature"), ({"ensemble": 3}, "true")]
 )
 def test_a_wrong_option_is_one_sentence(given: dict[str, Any], said: str) -> None:
@@ -283,3 +318,8 @@ def test_a_run_says_how_many_networks_it_has_tested(tmp_path: Path) -> None:
     assert first.tests == 1
     assert nas.search(**given, trials=2, final_epochs=0).tests == 1  # the same one: nothing new was learned
     assert nas.search(**given, trials=2, final_epochs=2, finalists=1, final_seeds=1).tests == 2
+
+
+def test_final_trainings_are_measured_at_their_last_epoch(joined: nas.Result) -> None:
+    """The best epoch would have been chosen by the validation part that measures it."""
+    assert all(t.value == t.curve[-1]["val_accuracy"] for t in joined.final)

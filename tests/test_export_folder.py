@@ -14,7 +14,7 @@ from exporting import alone, drawn, exported, insects
 from nas.architecture import Architecture
 from nas.dataset import Arrays, Dataset, Part
 from nas.evaluate import Job, Stopping, Training, save_weights
-from nas.folder import write_folder
+from nas.folder import Facts, write_folder
 from nas.network import Network
 from nas.normalise import NORMALISATIONS
 from nas.recipe import Recipe
@@ -93,7 +93,7 @@ def test_predict_gives_raw_samples_the_classes_of_the_evaluation(tmp_path: Path,
     candidate = Candidate(drawn()[3], Recipe(lr=5e-3, batch_size=64), ())
     weights = tmp_path / "trial.safetensors"
     outcome = training(Job(0, candidate, 0, weights))
-    write_folder(Trial(0, candidate, 0, outcome.values), weights, data, tmp_path / "best", 50_000, None)
+    write_folder(Trial(0, candidate, 0, outcome.values), weights, data, tmp_path / "best", Facts(50_000))
     np.save(tmp_path / "samples.npy", data.test.x)
     np.save(tmp_path / "flat.npy", data.test.x.reshape(len(data.test), -1))
     script = """

@@ -60,18 +60,23 @@ def test_a_difference_needs_two_seeds_each_to_be_told_from_chance() -> None:
     assert str(near).endswith(": not significant")
 
 
-def test_seeds_that_all_agree_have_an_interval_of_no_width() -> None:
-    assert difference([0.9, 0.9], [0.8, 0.8]).significant
-    assert not difference([0.9, 0.9], [0.9, 0.9]).significant
+def test_seeds_that_all_agree_say_nothing_of_chance() -> None:
+    """Few seeds, few samples: that two figures agree is no proof that a third would."""
+    assert difference([0.9, 0.9], [0.8, 0.8]) == Difference(pytest.approx(0.1))
+    assert Finalist(tuple(trained(4, 0.9, 0.9))).half_width is None
+    assert difference([0.9, 0.9], [0.8, 0.81]).significant is not None
+
+
+def test_a_network_that_fails_with_a_seed_comes_after_all_that_do_not() -> None:
+    broken = [*trained(4, 0.99, 0.99), Trial(9, candidate(4), 9, error="diverged")]
+    found = finalists_of([*broken, *trained(8, 0.7, 0.7, 0.7, first=3)])
+    assert [(finalist.mean, finalist.failed) for finalist in found] == [(pytest.approx(0.7), 0), (0.99, 1)]
 
 
 @given(accuracies, accuracies)
 def test_the_interval_of_a_difference_is_welchs(ours: list[float], theirs: list[float]) -> None:
-    found = difference(ours, theirs)
-    assert found.low is not None
-    assert found.high is not None
-    assert found.low <= found.value <= found.high
     assume(min(pstdev(ours), pstdev(theirs)) > 1e-3)
+    found = difference(ours, theirs)
     interval = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.95)
     assert (found.low, found.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
 

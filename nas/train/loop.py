@@ -59,8 +59,11 @@ def train(
     watch: Watch | None = None,
     soft: Soft | None = None,
     snapshots: bool = False,
+    keep_last: bool = False,
 ) -> Fitted:
     """Train for at most `epochs`; keep the weights of the epoch best on validation, the averaged ones where averaged.
+
+    `keep_last`: those of the last epoch, so that the validation part has had no say in them.
 
     Stops after `patience` epochs without a validation accuracy higher by more than `min_change`, at epoch
     `patience_from` or later. `soft` are what a teacher says of the data; with `snapshots` more weights are left than
@@ -92,7 +95,7 @@ def train(
             watch.epoch(fitted.curve[-1])
             if more is not None:
                 more.after(epoch)
-            if epoch == 1 or _rank(row) > _rank(fitted.best):
+            if epoch == 1 or keep_last or _rank(row) > _rank(fitted.best):
                 fitted.best_epoch = epoch
                 kept = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
             if stopping.after(epoch, accuracy):
