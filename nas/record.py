@@ -19,7 +19,6 @@ LOGS = {
     "final": "final.jsonl",
     "distilled": "distilled.jsonl",
 }
-FACTS = {"number", "values", "params", "network", "choices", "fidelity", "metrics", "curve", "error", "copy_of"}
 ENDED = ("done", "interrupted", "failed")  # phases in which no process is at work
 
 
@@ -97,8 +96,8 @@ class Record:
         return state
 
     def new(self, arm: str = "search") -> list[Row]:
-        """The trials of an arm that have ended since the last call; rows that lack something are passed over."""
-        return [row for row in self._rows[arm].new() if row.keys() >= FACTS]
+        """The trials of an arm that have ended since the last call."""
+        return self._rows[arm].new()
 
     def running(self, arm: str = "search") -> list[tuple[Row, list[Row]]]:
         """What each running trial of an arm has written: its facts, and a row for each epoch so far."""

@@ -89,8 +89,8 @@ class Wanted:
         )
         if not self.weights.is_file() and self.trial is not None:
             raise ValueError(
-                f"the weights of trial {self.trial} were not kept (the best trial's are, with --ensemble some more); leave "
-                f"--trial out, or take --format source, which needs none"
+                f"the weights of trial {self.trial} were not kept (of the best trial they are, of more with "
+                f"--ensemble); leave --trial out, or take --format source, which needs none"
             )
         if not self.weights.is_file():
             raise ValueError(f"{self.weights} is missing; {remedy}")

@@ -15,6 +15,7 @@ from nas.record import Record, Row, planned_epochs
 
 RECENT = 100  # trials that `/metric-data-latest` names; the UI asks for all others in ranges
 STATUS = {"done": "DONE", "interrupted": "STOPPED", "failed": "ERROR", "killed": "ERROR"}
+FACTS = {"number", "values", "params", "network", "choices", "fidelity", "metrics", "curve", "error", "copy_of"}
 MANY = 24  # numbers that differ, from which on an axis is one of numbers and not of choices
 
 
@@ -34,7 +35,7 @@ class Answers:
     def refresh(self) -> None:
         """Read the trials that have ended since the last call, and those that run."""
         self.state = self.record.state()
-        ended = {int(row["number"]): row for row in self.record.new()}
+        ended = {int(row["number"]): row for row in self.record.new() if row.keys() >= FACTS}
         self.rows |= ended
         self._metrics |= {n: b",".join(map(_json, _metrics(row, row["curve"]))) for n, row in ended.items()}
         for row in ended.values():
