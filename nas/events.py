@@ -32,7 +32,7 @@ class Monitor:
         raise NotImplementedError
 
     def entered(self, phase: str) -> None:
-        """What follows is of `search`, `random` (search at equal cost), `final` or `distilled` (trainings), or `test`."""
+        """What follows is of `search`, `random` (search at equal cost), `final` or `distilled` (trainings), `test`."""
 
     def started(self, history: Sequence[Trial]) -> None:
         """A phase begins; `history` are the trials of earlier sessions."""
