@@ -16,7 +16,7 @@ import pytest
 from telling import CONFIG, alone, children, copied, failed, session, trial
 
 import nas
-from nas.events import Monitor, Queued
+from nas.events import Monitor, Queued, public
 from nas.trial import Trial
 from nas.watching import open_monitors, watching
 
@@ -146,6 +146,38 @@ def test_a_monitor_that_raises_is_dropped_and_says_so_once(tmp_path: Path, caplo
         monitor.told(trial(number))
     monitor.closed(tmp_path)
     assert caplog.messages == ["Breaking is dropped: RuntimeError('the disk is full')"]
+
+
+def test_a_monitor_that_is_dropped_tells_no_password(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Refused(Monitor):
+        def told(self, trial: Trial) -> None:
+            raise RuntimeError("API request to http://me:PASSWORD@host/api failed")
+
+    monitor = Queued(Refused())
+    monitor.told(trial(0))
+    monitor.closed(tmp_path)
+    assert caplog.messages == ["Refused is dropped: RuntimeError('API request to http://host/api failed')"]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://me:PASSWORD@host:5000/a?b", "http://host:5000/a?b"),
+        ("http://me:PASS@WORD@host", "http://host"),
+        ("mysql+pymysql://me:PASS/WORD@host/db", "mysql+pymysql://host/db"),
+        ("http://token@[::1]:80/a@b", "http://[::1]:80/a@b"),
+    ],
+)
+def test_an_address_is_shown_without_who_logs_in_there(address: str, shown: str) -> None:
+    assert public(address) == shown
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["8080", "here", "http://host:80/a@b", "http://[::1]:80/a@b", "sqlite:////me@home/a.db", "file:///me@x", "/a/me@x"],
+)
+def test_an_address_at_which_nobody_logs_in_is_shown_as_it_is(address: str) -> None:
+    assert public(address) == address
 
 
 def test_a_slow_monitor_holds_nothing_up_and_misses_nothing(tmp_path: Path) -> None:
