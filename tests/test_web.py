@@ -222,6 +222,17 @@ def test_the_logs_of_a_trial_tell_of_it(live: Run) -> None:
     assert client.get("/logs/nnimanager.log").text.count("\n") == len(ROWS)
 
 
+def test_a_curve_from_whose_rows_figures_are_missing_is_a_table_of_all_of_them(tmp_path: Path) -> None:
+    """What is not finite is not in the log."""
+    curve = [{"epoch": 1}, {"epoch": 2, "val_accuracy": 0.5, "val_loss": 1.25}, {"epoch": 3, "val_loss": 1.5}]
+    client = Run(tmp_path / "run", [row(0, curve=curve)]).client()
+    answer = client.get(f"{API}/trial-file/trial-0/trial.log")
+    assert answer.status_code == 200
+    table = [line.split() for line in answer.text.splitlines()[-4:]]
+    assert table == [["epoch", "val_accuracy", "val_loss"], ["1"], ["2", "0.5", "1.25"], ["3", "1.5"]]
+    assert len({len(line) for line in answer.text.splitlines()[-4:]}) == 1
+
+
 def test_the_kill_button_leaves_the_file_at_which_the_training_stops(live: Run) -> None:
     assert live.client().delete(f"{API}/trial-jobs/trial-5").status_code == 200
     assert stop_file(live.path / "live" / "search" / "trial-00005.jsonl").exists()

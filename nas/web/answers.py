@@ -252,10 +252,14 @@ def _text(row: Row, curve: list[Row], verdict: str) -> str:
     lines = [f"trial {row['number']}: {verdict}", f"{row['params']:,} parameters: {row['network']}", ""]
     lines += [f"{name:>18}  {value}" for name, value in row["choices"].items()]
     if curve:
-        columns = list(curve[0])
+        columns = list(dict.fromkeys(name for epoch in curve for name in epoch))  # what is not finite was left out
         lines += ["", "  ".join(f"{name:>14}" for name in columns)]
-        lines += ["  ".join(f"{epoch.get(name, ''):>14.6g}" for name in columns) for epoch in curve]
+        lines += ["  ".join(_cell(epoch.get(name, "")) for name in columns) for epoch in curve]
     return "\n".join(lines) + "\n"
+
+
+def _cell(value: Any) -> str:
+    return f"{value:>14.6g}" if isinstance(value, int | float) else f"{value!s:>14}"
 
 
 def _ms(seconds: float) -> int:
