@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from telling import CONFIG, alone, children, copied, failed, session, trial
 
 import nas
 from nas.events import Monitor, Queued, public
+from nas.monitors.progress import ProgressBar
 from nas.trial import Trial
 from nas.watching import open_monitors, watching
 
@@ -121,6 +123,17 @@ def test_a_whole_search_leaves_what_all_three_trackers_write(
     names = [file.read_text() for file in (out / "mlruns").glob("*/*/tags/nas.trial")]
     assert sorted(names) == marks
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_failures_of_both_arms_are_told_apart(tmp_path: Path) -> None:
+    errors, console = tmp_path / "errors.log", Console(quiet=True)
+    for label in ("evolution", "random search"):
+        bar = ProgressBar(console, label, 3, None, errors)
+        bar.started([])
+        bar.failed(trial(1, values=(), error="MemoryError"), "the trace")
+        bar.finished()
+    entries = ["trial 1: MemoryError", "the trace", "random search, trial 1: MemoryError", "the trace"]
+    assert errors.read_text().splitlines() == entries
 
 
 class Breaking(Monitor):

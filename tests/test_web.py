@@ -222,6 +222,23 @@ def test_the_logs_of_a_trial_tell_of_it(live: Run) -> None:
     assert client.get("/logs/nnimanager.log").text.count("\n") == len(ROWS)
 
 
+def test_the_errors_of_a_trial_are_those_of_the_search_alone(live: Run) -> None:
+    errors = {
+        "trial 2": "ours",
+        "random search, trial 2": "the baseline's",
+        "trial 22": "another's",
+        "final training 2": "a longer training's",
+        "trial 3": "the next one's",
+    }
+    log = "".join(f"{name}: {error}\nTraceback of {error}\n\n" for name, error in errors.items())
+    (live.path / "errors.log").write_text(log)
+    client = live.client()
+    assert client.get(f"{API}/trial-file/trial-2/stderr").text == "trial 2: ours\nTraceback of ours\n\n"
+    assert client.get(f"{API}/trial-file/trial-3/stderr").text.startswith("trial 3: the next one's\n")
+    assert client.get(f"{API}/trial-file/trial-0/stderr").text == "it has not failed\n"
+    assert client.get("/logs/dispatcher.log").text == log
+
+
 def test_a_curve_from_whose_rows_figures_are_missing_is_a_table_of_all_of_them(tmp_path: Path) -> None:
     """What is not finite is not in the log."""
     curve = [{"epoch": 1}, {"epoch": 2, "val_accuracy": 0.5, "val_loss": 1.25}, {"epoch": 3, "val_loss": 1.5}]

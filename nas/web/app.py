@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from pathlib import Path
@@ -187,7 +188,7 @@ async def _refused(request: Request) -> Response:
 
 
 def _of_trial(errors: str, name: str) -> str:
-    """The part of errors.log that tells of a trial."""
-    start = f"{name.replace('-', ' ')}:"
-    parts = [part for part in ("\n" + errors).split("\ntrial ") if f"trial {part}".startswith(start)]
-    return "".join(f"trial {part}\n" for part in parts) or "it has not failed\n"
+    """The part of errors.log that tells of a trial of the search; others' entries begin with more than `trial N:`."""
+    start = f"trial {number_of(name)}:"
+    entries = re.split(r"^(?=(?:random search, )?trial \d+: |final training \d+: )", errors, flags=re.MULTILINE)
+    return "".join(entry for entry in entries if entry.startswith(start)) or "it has not failed\n"
