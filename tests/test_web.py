@@ -302,6 +302,11 @@ def test_no_file_but_those_of_the_page_is_served(finished: Run, path: str) -> No
         {"origin": "http://evil.example"},
         {"origin": "null"},
         {"origin": "http://localhost:9999"},
+        {"origin": ""},
+        {"origin": "http://[::1"},
+        {"host": "[::1"},
+        {"host": "[evil.example]:8080"},
+        {"host": ""},
         {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
     ],
 )
@@ -312,8 +317,9 @@ def test_whoever_comes_from_elsewhere_is_refused(live: Run, headers: dict[str, s
     assert not list(live.path.rglob("*.stop"))
 
 
-def test_the_page_itself_is_let_in(live: Run) -> None:
-    own = {"origin": "http://localhost:8080", "sec-fetch-site": "same-origin"}
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "[::1]"])
+def test_the_page_itself_is_let_in(live: Run, host: str) -> None:
+    own = {"host": host, "origin": f"http://{host}", "sec-fetch-site": "same-origin"}
     assert live.client(**own).get(f"{API}/trial-jobs").status_code == 200
 
 
@@ -327,6 +333,7 @@ def test_with_a_token_nobody_gets_in_without_it(live: Run) -> None:
     assert "httponly" in entered.headers["set-cookie"].lower()
     assert client.cookies[COOKIE]
     assert client.get(f"{API}/trial-jobs").status_code == 200
+    assert live.client("correct horse", host="[::1").get("/oview?token=correct%20horse").status_code == 403
     bearer = live.client("correct-horse", authorization="Bearer correct-horse", host="other.example")
     assert bearer.get(f"{API}/trial-jobs").status_code == 200
 
@@ -400,6 +407,25 @@ def test_the_server_ends_with_the_process_that_it_serves(finished: Run) -> None:
     server.stderr.close()
     server.wait()
     listening.close()
+
+
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_the_address_that_is_printed_is_served(finished: Run, host: str, shown: str) -> None:
+    import httpx2
+
+    try:
+        listen(host, 0).close()
+    except ValueError:
+        pytest.skip(f"this machine has no {host}")
+    command = [sys.executable, "-m", "nas.monitor", str(finished.path), "--host", host, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(), text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().removeprefix(f"{finished.path}: ").split()[0]
+            assert address.startswith(f"http://{shown}:")
+            assert httpx2.get(f"{address}{API[1:]}/version", timeout=30).text == "v3.0"
+        finally:
+            server.terminate()
 
 
 def test_a_search_is_watched_while_it_runs(tmp_path: Path) -> None:
