@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nas.live import by_hand
 from nas.record import Record, Row, planned_epochs
 
 RECENT = 100  # trials that `/metric-data-latest` names; the UI asks for all others in ranges
@@ -210,7 +211,7 @@ def number_of(name: str) -> int | None:
 
 def _status(row: Row, config: Mapping[str, Any]) -> str:
     if row["error"]:
-        return "USER_CANCELED" if str(row["error"]).startswith("Stopped:") else "FAILED"
+        return "USER_CANCELED" if by_hand(str(row["error"])) else "FAILED"
     planned = planned_epochs(config, float(row["fidelity"]))
     early = row["copy_of"] is None and row["metrics"].get("epochs", planned) < planned
     return "EARLY_STOPPED" if early else "SUCCEEDED"
