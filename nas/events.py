@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -80,7 +81,7 @@ class Broadcast(Monitor):
                 getattr(monitor, event)(*facts)
             except Exception as error:
                 self._told.remove(monitor)
-                logging.getLogger("nas").warning("%s is dropped: %r", type(monitor).__name__, error)
+                logging.getLogger("nas").warning("%s is dropped: %s", type(monitor).__name__, public(repr(error)))
 
 
 class Queued(Broadcast):
@@ -114,3 +115,11 @@ class Queued(Broadcast):
             super()._tell(event, *facts)
             if event == "closed":
                 return
+
+
+def public(text: str) -> str:
+    """A text with its addresses as anybody may see them: `//user:password@host` is `//host`.
+
+    In those of databases a password may hold a slash; what looks like a port before it is one.
+    """
+    return re.sub(r"(?<!/)//(?:[^/?#\s]*|[^:/?#@\[\s]*:(?!\d+[/?#])[^@\s]*)@", "//", text)

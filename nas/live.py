@@ -23,6 +23,11 @@ class Stopped(RuntimeError):
     """Somebody asked for this training to end."""
 
 
+def by_hand(error: str | None) -> bool:
+    """Whether the error of a trial, as the log has it, says that somebody stopped it."""
+    return error is not None and error.startswith(f"{Stopped.__name__}:")
+
+
 class Watch:
     """Told of each step and each epoch of a training; here of nothing. Raising `Stopped` ends it."""
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from nas.budget import format_size
 from nas.dataset import Dataset
+from nas.events import public
 from nas.options import Options
 
 # options that may differ between a search and its continuation: how much of it, where, and what follows it
@@ -49,8 +50,12 @@ def run_name(identity: Mapping[str, Any]) -> str:
 
 
 def config(options: Options, dataset: Dataset) -> dict[str, Any]:
-    """config.yaml: the options as `--config` reads them, and a record of where they ran."""
+    """config.yaml: the options as `--config` reads them, and a record of where they ran.
+
+    Passwords in the addresses of monitors are left out: it is served, sent to trackers, and passed on with the run.
+    """
     resolved = {f.name: plain(getattr(options, f.name)) for f in fields(options)}
+    resolved["monitors"] = {name: public(value) for name, value in options.monitors.items()}
     record = {
         "versions": versions(),
         "git_commit": git_commit(),

@@ -1,8 +1,13 @@
-"""A run directory as others see it: read again as it grows, from any process; nothing is written and nothing locked."""
+"""A run directory as others see it: read again as it grows, from any process, without a change to what it holds.
+
+To see whether a search still runs, its lock is taken for an instant where nobody has it; a search that begins at that
+moment waits for it.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -84,13 +89,16 @@ class Record:
         return {str(name): list(options) for name, options in loaded.items() if isinstance(options, list)}
 
     def state(self) -> State:
-        """Where the search is now. A search that says it runs, while nobody holds its lock, has been killed."""
+        """Where the search is now. A search that says it runs, while nobody holds its lock, has been killed.
+
+        In a folder that cannot be written the lock cannot be tried; there its process must be alive on this machine.
+        """
         loaded = read_json(self.path / "state.json")
         if not loaded:  # a run of version 0.1
             began, ended = ((self.path / name).stat().st_mtime for name in ("config.yaml", LOGS["search"]))
             return State("done" if (self.path / "best").is_dir() else "killed", min(began, ended), ended)
         state = State(**{name: loaded[name] for name in State.__dataclass_fields__ if name in loaded})
-        if state.running and not self._locked():
+        if state.running and not self._held(state.pid):
             ended = max((file.stat().st_mtime for file in self.path.glob("*.json*")), default=state.began)
             return State("killed", state.began, ended, state.pid, state.slots)
         return state
@@ -118,14 +126,29 @@ class Record:
             return (self.path / "errors.log").read_text(encoding="utf-8", errors="replace")
         return ""
 
-    def _locked(self) -> bool:
+    def _held(self, pid: int) -> bool:
+        """Whether the process `pid`, or any, is at work here."""
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)
-        except (Timeout, OSError):
+        except Timeout:
             return True
+        except OSError:  # somebody else's folder, or a medium that is only read
+            return _alive(pid)
         lock.release()
         return False
+
+
+def _alive(pid: int) -> bool:
+    if not isinstance(pid, int) or pid <= 0:  # a damaged state; and 0 would be this very process
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:  # somebody else's
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def planned_epochs(config: Mapping[str, Any], fidelity: float) -> int:

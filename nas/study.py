@@ -15,6 +15,7 @@ import numpy as np
 from nas.evaluate import Job, Outcome, evaluate
 from nas.events import Broadcast, Monitor
 from nas.executor import Workers
+from nas.live import by_hand
 from nas.pace import Pace
 from nas.space import Candidate
 from nas.store import TrialLog
@@ -138,6 +139,9 @@ class Study:
             if trial.values:
                 for like in waiting:
                     self._tell(like, trial)
+            elif by_hand(trial.error):  # whoever stopped it meant the network, not its first copy
+                for like in waiting:
+                    self._tell(like, future)
             elif waiting:  # the failure may have been the worker's: the next one tries for itself
                 self._waiting[job.candidate.key] = waiting[1:]
                 self._submit(waiting[0])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -183,6 +186,35 @@ def test_a_search_whose_lock_nobody_holds_was_killed(directory: Path) -> None:
         assert Record(directory).state().phase == "search"
     assert Record(directory).state().phase == "killed"
     assert not Record(directory).state().running
+
+
+@pytest.fixture
+def ended() -> int:
+    """The number of a process that was."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_where_the_lock_cannot_be_tried_a_search_runs_while_its_process_lives(
+    directory: Path, ended: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(lock: FileLock, timeout: float) -> None:
+        raise PermissionError("the folder cannot be written")
+
+    def phase(pid: int) -> str:
+        (directory / "state.json").write_text(json.dumps({"phase": "search", "began": 5.0, "pid": pid, "slots": 2}))
+        return Record(directory).state().phase
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    assert phase(os.getpid()) == "search"
+    assert [phase(pid) for pid in (ended, 0, -1, 10**30)] == ["killed"] * 4
+
+    def forbid(pid: int, signal: int) -> None:
+        raise PermissionError("somebody else's process")
+
+    monkeypatch.setattr(os, "kill", forbid)
+    assert phase(ended) == "search"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"phase": "done", "unknown": 1}'])

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from telling import CONFIG, alone, children, copied, failed, session, trial
 
 import nas
-from nas.events import Monitor, Queued
+from nas.events import Monitor, Queued, public
+from nas.monitors.progress import ProgressBar
 from nas.trial import Trial
 from nas.watching import open_monitors, watching
 
@@ -123,6 +125,17 @@ def test_a_whole_search_leaves_what_all_three_trackers_write(
     assert capfd.readouterr() == ("", "")
 
 
+def test_the_failures_of_both_arms_are_told_apart(tmp_path: Path) -> None:
+    errors, console = tmp_path / "errors.log", Console(quiet=True)
+    for label in ("evolution", "random search"):
+        bar = ProgressBar(console, label, 3, None, errors)
+        bar.started([])
+        bar.failed(trial(1, values=(), error="MemoryError"), "the trace")
+        bar.finished()
+    entries = ["trial 1: MemoryError", "the trace", "random search, trial 1: MemoryError", "the trace"]
+    assert errors.read_text().splitlines() == entries
+
+
 class Breaking(Monitor):
     def told(self, trial: Trial) -> None:
         raise RuntimeError("the disk is full")
@@ -146,6 +159,38 @@ def test_a_monitor_that_raises_is_dropped_and_says_so_once(tmp_path: Path, caplo
         monitor.told(trial(number))
     monitor.closed(tmp_path)
     assert caplog.messages == ["Breaking is dropped: RuntimeError('the disk is full')"]
+
+
+def test_a_monitor_that_is_dropped_tells_no_password(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Refused(Monitor):
+        def told(self, trial: Trial) -> None:
+            raise RuntimeError("API request to http://me:PASSWORD@host/api failed")
+
+    monitor = Queued(Refused())
+    monitor.told(trial(0))
+    monitor.closed(tmp_path)
+    assert caplog.messages == ["Refused is dropped: RuntimeError('API request to http://host/api failed')"]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://me:PASSWORD@host:5000/a?b", "http://host:5000/a?b"),
+        ("http://me:PASS@WORD@host", "http://host"),
+        ("mysql+pymysql://me:PASS/WORD@host/db", "mysql+pymysql://host/db"),
+        ("http://token@[::1]:80/a@b", "http://[::1]:80/a@b"),
+    ],
+)
+def test_an_address_is_shown_without_who_logs_in_there(address: str, shown: str) -> None:
+    assert public(address) == shown
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["8080", "here", "http://host:80/a@b", "http://[::1]:80/a@b", "sqlite:////me@home/a.db", "file:///me@x", "/a/me@x"],
+)
+def test_an_address_at_which_nobody_logs_in_is_shown_as_it_is(address: str) -> None:
+    assert public(address) == address
 
 
 def test_a_slow_monitor_holds_nothing_up_and_misses_nothing(tmp_path: Path) -> None:

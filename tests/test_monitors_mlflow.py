@@ -17,6 +17,8 @@ pytest.importorskip("mlflow")
 
 from mlflow import MlflowClient, active_run
 
+from nas.monitors.mlflow import MLflow
+
 WANTED = {"mlflow": ""}
 
 
@@ -146,9 +148,37 @@ def test_a_folder_or_a_database_of_ones_own_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://me:PASSWORD@host:5000", "MLflow: http://host:5000"),
+        ("mysql+pymysql://me:PASSWORD@host/db", "MLflow: mlflow ui --backend-store-uri mysql+pymysql://host/db"),
+    ],
+)
+def test_a_password_is_used_and_not_shown(
+    uri: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.monitors.mlflow._check", lambda uri: None)
+    monitor = MLflow.of(uri, tmp_path, CONFIG)
+    assert (monitor.uri, monitor.notice) == (uri, shown)
+
+
+def test_a_run_is_found_again_by_an_address_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    monkeypatch.setattr("nas.monitors.mlflow.public", lambda uri: "shown")
+    session(run, WANTED, [trial(0)])
+    found = json.loads((run / "mlflow.json").read_text())
+    assert found["uri"] == "shown"
+    session(run, WANTED, [trial(1)], [trial(0)])
+    assert json.loads((run / "mlflow.json").read_text()) == found
+
+
+@pytest.mark.parametrize(
     ("uri", "message"),
     [
         ("http://127.0.0.1:{port}", r"no server answers there \(.*\); start it, or leave the URI out"),
+        ("http://me:PASSWORD@127.0.0.1:{port}", r"--mlflow http://127\.0\.0\.1:\d+: no server answers there"),
         ("ftp://example.org", r"takes a folder, http\(s\)://HOST:PORT or a database URI, got 'ftp://example\.org'"),
     ],
 )

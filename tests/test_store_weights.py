@@ -171,6 +171,12 @@ def test_config_yaml_can_be_given_to_config_again(tmp_path: Path, given: dict[st
     RunDirectory(tmp_path / "here", config(again, dataset()), identity(again, dataset())).close()
 
 
+def test_a_password_in_a_monitors_address_is_left_out_of_config_yaml_and_of_nothing_else() -> None:
+    options = Options.of({"budget": "50K", "monitors": {"mlflow": "https://me:PASSWORD@host:5000/x", "nni": "8080"}})
+    assert config(options, dataset())["monitors"] == {"mlflow": "https://host:5000/x", "nni": "8080"}
+    assert options.monitors["mlflow"] == "https://me:PASSWORD@host:5000/x"
+
+
 def test_a_class_stands_in_config_yaml_by_a_name_that_finds_it(tmp_path: Path) -> None:
     options = Options.of({"space": Line, "budget": "50K", "strategy": nas.Strategy})
     RunDirectory(tmp_path, config(options, dataset()), identity(options, dataset())).close()

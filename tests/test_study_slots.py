@@ -14,7 +14,10 @@ from toy import Shuffled, Single, Toy, line, rows, score, timeless
 
 from nas import study
 from nas.evaluate import Job, Outcome
+from nas.executor import JobFailed
+from nas.live import Stopped
 from nas.space import Candidate
+from nas.store import TrialLog
 from nas.strategy import Strategy
 from nas.trial import Trial
 
@@ -61,6 +64,23 @@ def test_twins_of_a_candidate_that_fails_try_for_themselves(search: Search, shuf
     assert [job.number for job in toy.jobs] == [0, 1, 2]
     assert [t.error for t in trials[:2]] == ["the worker's fault"] * 2
     assert [t.copy_of for t in trials[2:]] == [None, 2, 2]
+
+
+def test_twins_of_a_candidate_that_is_stopped_by_hand_are_stopped_with_it(
+    search: Search, shuffled: Callable[..., Shuffled]
+) -> None:
+    class Killed(Toy):
+        def __call__(self, job: Job) -> Outcome:
+            self.jobs.append(job)
+            raise JobFailed.of(Stopped("stopped by hand in epoch 1"))
+
+    toy = Killed(failing=False)
+    trials = search(space=Single((6,), 3), executor=shuffled(toy), trials=5)
+    assert [job.number for job in toy.jobs] == [0]
+    assert [(t.number, t.error) for t in trials] == [(n, "Stopped: stopped by hand in epoch 1") for n in range(5)]
+    again = TrialLog(search.path, Single((6,), 3))
+    again.close()
+    assert timeless(again.trials) == timeless(trials)
 
 
 @pytest.mark.parametrize("limit", [{"seconds": 100.0}, {"trials": 100}], ids=["by time", "by trials"])

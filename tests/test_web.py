@@ -222,6 +222,34 @@ def test_the_logs_of_a_trial_tell_of_it(live: Run) -> None:
     assert client.get("/logs/nnimanager.log").text.count("\n") == len(ROWS)
 
 
+def test_the_errors_of_a_trial_are_those_of_the_search_alone(live: Run) -> None:
+    errors = {
+        "trial 2": "ours",
+        "random search, trial 2": "the baseline's",
+        "trial 22": "another's",
+        "final training 2": "a longer training's",
+        "trial 3": "the next one's",
+    }
+    log = "".join(f"{name}: {error}\nTraceback of {error}\n\n" for name, error in errors.items())
+    (live.path / "errors.log").write_text(log)
+    client = live.client()
+    assert client.get(f"{API}/trial-file/trial-2/stderr").text == "trial 2: ours\nTraceback of ours\n\n"
+    assert client.get(f"{API}/trial-file/trial-3/stderr").text.startswith("trial 3: the next one's\n")
+    assert client.get(f"{API}/trial-file/trial-0/stderr").text == "it has not failed\n"
+    assert client.get("/logs/dispatcher.log").text == log
+
+
+def test_a_curve_from_whose_rows_figures_are_missing_is_a_table_of_all_of_them(tmp_path: Path) -> None:
+    """What is not finite is not in the log."""
+    curve = [{"epoch": 1}, {"epoch": 2, "val_accuracy": 0.5, "val_loss": 1.25}, {"epoch": 3, "val_loss": 1.5}]
+    client = Run(tmp_path / "run", [row(0, curve=curve)]).client()
+    answer = client.get(f"{API}/trial-file/trial-0/trial.log")
+    assert answer.status_code == 200
+    table = [line.split() for line in answer.text.splitlines()[-4:]]
+    assert table == [["epoch", "val_accuracy", "val_loss"], ["1"], ["2", "0.5", "1.25"], ["3", "1.5"]]
+    assert len({len(line) for line in answer.text.splitlines()[-4:]}) == 1
+
+
 def test_the_kill_button_leaves_the_file_at_which_the_training_stops(live: Run) -> None:
     assert live.client().delete(f"{API}/trial-jobs/trial-5").status_code == 200
     assert stop_file(live.path / "live" / "search" / "trial-00005.jsonl").exists()
@@ -274,6 +302,11 @@ def test_no_file_but_those_of_the_page_is_served(finished: Run, path: str) -> No
         {"origin": "http://evil.example"},
         {"origin": "null"},
         {"origin": "http://localhost:9999"},
+        {"origin": ""},
+        {"origin": "http://[::1"},
+        {"host": "[::1"},
+        {"host": "[evil.example]:8080"},
+        {"host": ""},
         {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
     ],
 )
@@ -284,8 +317,9 @@ def test_whoever_comes_from_elsewhere_is_refused(live: Run, headers: dict[str, s
     assert not list(live.path.rglob("*.stop"))
 
 
-def test_the_page_itself_is_let_in(live: Run) -> None:
-    own = {"origin": "http://localhost:8080", "sec-fetch-site": "same-origin"}
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "[::1]"])
+def test_the_page_itself_is_let_in(live: Run, host: str) -> None:
+    own = {"host": host, "origin": f"http://{host}", "sec-fetch-site": "same-origin"}
     assert live.client(**own).get(f"{API}/trial-jobs").status_code == 200
 
 
@@ -299,6 +333,7 @@ def test_with_a_token_nobody_gets_in_without_it(live: Run) -> None:
     assert "httponly" in entered.headers["set-cookie"].lower()
     assert client.cookies[COOKIE]
     assert client.get(f"{API}/trial-jobs").status_code == 200
+    assert live.client("correct horse", host="[::1").get("/oview?token=correct%20horse").status_code == 403
     bearer = live.client("correct-horse", authorization="Bearer correct-horse", host="other.example")
     assert bearer.get(f"{API}/trial-jobs").status_code == 200
 
@@ -372,6 +407,25 @@ def test_the_server_ends_with_the_process_that_it_serves(finished: Run) -> None:
     server.stderr.close()
     server.wait()
     listening.close()
+
+
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_the_address_that_is_printed_is_served(finished: Run, host: str, shown: str) -> None:
+    import httpx2
+
+    try:
+        listen(host, 0).close()
+    except ValueError:
+        pytest.skip(f"this machine has no {host}")
+    command = [sys.executable, "-m", "nas.monitor", str(finished.path), "--host", host, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(), text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().removeprefix(f"{finished.path}: ").split()[0]
+            assert address.startswith(f"http://{shown}:")
+            assert httpx2.get(f"{address}{API[1:]}/version", timeout=30).text == "v3.0"
+        finally:
+            server.terminate()
 
 
 def test_a_search_is_watched_while_it_runs(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from nas.events import public
 from nas.monitors._tracker import Told, Tracker, library, need
 from nas.record import read_json
 from nas.trial import finite
@@ -40,13 +41,13 @@ class MLflow(Tracker):
         self._client: Any = None
         self._experiment = self._parent = ""
         self._written: set[str] = set()
-        self.notice = f"MLflow: {_command(uri)}"
+        self.notice = f"MLflow: {_command(public(uri))}"
 
     @classmethod
     def of(cls, value: str, path: Path, config: Mapping[str, Any]) -> MLflow:
         need("mlflow", "mlflow")
         uri = value or os.environ.get("MLFLOW_TRACKING_URI") or str(path / "mlruns")
-        if not re.match(r"\w+:|databricks$", uri):
+        if not re.match(r"[\w+]+:|databricks$", uri):
             uri = str(Path(uri).absolute())
         _check(uri)
         return cls(path, uri, config)
@@ -59,10 +60,10 @@ class MLflow(Tracker):
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3.7 and later refuse a folder else
         self._client = library("mlflow.tracking").MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         file = self.path / "mlflow.json"  # an http store may hold runs of an older search in a folder of this name
-        before = read_json(file)
-        if before.get("uri") != self.uri or not self._take_up(str(before.get("run_id"))):
+        before, uri = read_json(file), public(self.uri)
+        if before.get("uri") != uri or not self._take_up(str(before.get("run_id"))):
             self._begin_search()
-            file.write_text(json.dumps({"uri": self.uri, "run_id": self._parent}) + "\n", encoding="utf-8")
+            file.write_text(json.dumps({"uri": uri, "run_id": self._parent}) + "\n", encoding="utf-8")
 
     def write(self, told: Told) -> None:
         name = f"{told.arm}/{told.name}"
@@ -181,9 +182,9 @@ def _check(uri: str) -> None:
             ).close()
         except (OSError, ValueError) as error:
             raise ValueError(
-                f"--mlflow {uri}: no server answers there ({error}); start it, or leave the URI out"
+                f"--mlflow {public(uri)}: no server answers there ({error}); start it, or leave the URI out"
             ) from None
     elif parts.scheme.partition("+")[0] in DATABASES and find_spec("sqlalchemy") is None:
-        raise ValueError(f"--mlflow {uri}: a database needs the whole of MLflow; pip install mlflow")
+        raise ValueError(f"--mlflow {public(uri)}: a database needs the whole of MLflow; pip install mlflow")
     elif parts.scheme not in ("", "file", "databricks") and parts.scheme.partition("+")[0] not in DATABASES:
-        raise ValueError(f"--mlflow takes a folder, http(s)://HOST:PORT or a database URI, got {uri!r}")
+        raise ValueError(f"--mlflow takes a folder, http(s)://HOST:PORT or a database URI, got {public(uri)!r}")

@@ -14,6 +14,8 @@ from nas.budget import format_size
 from nas.events import Monitor
 from nas.trial import Trial, best_first
 
+BASELINE = "random search"  # the label of the arm that the search is compared with
+
 
 class ProgressBar(Monitor):
     """Trials done, best so far and its size, trials a minute, time left. Every failure goes to the file `errors`."""
@@ -57,11 +59,12 @@ class ProgressBar(Monitor):
         self._refresh()
 
     def failed(self, trial: Trial, trace: str) -> None:
-        with self.errors.open("a", encoding="utf-8") as file:
-            file.write(f"trial {trial.number}: {trial.error}\n{trace}\n")
+        name = f"{BASELINE}, trial {trial.number}" if self.label == BASELINE else f"trial {trial.number}"
+        with self.errors.open("a", encoding="utf-8") as file:  # both arms write there, and number from 0
+            file.write(f"{name}: {trial.error}\n{trace}\n")
         if not self._failed and self.verbosity >= 0:
             self._failed = True
-            self._bar.console.print(f"trial {trial.number} failed: {trial.error}", style="yellow", markup=False)
+            self._bar.console.print(f"{name} failed: {trial.error}", style="yellow", markup=False)
             if trace and "NotFinite" not in (trial.error or ""):
                 self._bar.console.print(trace, style="dim", markup=False, highlight=False)
             self._say(f"the search goes on; further failures are written to {self.errors}")

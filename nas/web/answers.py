@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nas.live import by_hand
 from nas.record import Record, Row, planned_epochs
 
 RECENT = 100  # trials that `/metric-data-latest` names; the UI asks for all others in ranges
@@ -211,7 +212,7 @@ def number_of(name: str) -> int | None:
 
 def _status(row: Row, config: Mapping[str, Any]) -> str:
     if row["error"]:
-        return "USER_CANCELED" if str(row["error"]).startswith("Stopped:") else "FAILED"
+        return "USER_CANCELED" if by_hand(str(row["error"])) else "FAILED"
     planned = planned_epochs(config, float(row["fidelity"]))
     early = row["copy_of"] is None and row["metrics"].get("epochs", planned) < planned
     return "EARLY_STOPPED" if early else "SUCCEEDED"
@@ -253,10 +254,14 @@ def _text(row: Row, curve: list[Row], verdict: str) -> str:
     lines = [f"trial {row['number']}: {verdict}", f"{row['params']:,} parameters: {row['network']}", ""]
     lines += [f"{name:>18}  {value}" for name, value in row["choices"].items()]
     if curve:
-        columns = list(curve[0])
+        columns = list(dict.fromkeys(name for epoch in curve for name in epoch))  # what is not finite was left out
         lines += ["", "  ".join(f"{name:>14}" for name in columns)]
-        lines += ["  ".join(f"{epoch.get(name, ''):>14.6g}" for name in columns) for epoch in curve]
+        lines += ["  ".join(_cell(epoch.get(name, "")) for name in columns) for epoch in curve]
     return "\n".join(lines) + "\n"
+
+
+def _cell(value: Any) -> str:
+    return f"{value:>14.6g}" if isinstance(value, int | float) else f"{value!s:>14}"
 
 
 def _ms(seconds: float) -> int:

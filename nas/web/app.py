@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from pathlib import Path
@@ -19,10 +20,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nas.live import stop_file
 from nas.record import Record
+from nas.web import LOOPBACK
 from nas.web.answers import Answers, number_of
 
 FRESH = 0.5  # seconds for which what was read of the run directory is good
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 COOKIE = "nas-token"
 
 
@@ -144,11 +145,14 @@ class Guard:
 
     def _refusal(self, request: Request) -> Response | None:
         headers: Headers = request.headers
-        host = headers.get("host", "")
-        if self.token is None and urlsplit(f"//{host}").hostname not in [name.strip("[]") for name in LOOPBACK]:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        try:
+            name, page = urlsplit(f"//{host}").hostname, origin and urlsplit(origin).netloc
+        except ValueError:  # such as [::1
+            return _error(403, f"the host {host!r} or the origin {origin!r} is malformed")
+        if self.token is None and name not in LOOPBACK:
             return _error(403, f"this server answers to localhost alone, not to {host!r}")
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and page != host:
             return _error(403, f"requests from {origin} are refused")
         if headers.get("sec-fetch-site", "none") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
             return _error(403, "requests from other sites are refused")
@@ -187,7 +191,7 @@ async def _refused(request: Request) -> Response:
 
 
 def _of_trial(errors: str, name: str) -> str:
-    """The part of errors.log that tells of a trial."""
-    start = f"{name.replace('-', ' ')}:"
-    parts = [part for part in ("\n" + errors).split("\ntrial ") if f"trial {part}".startswith(start)]
-    return "".join(f"trial {part}\n" for part in parts) or "it has not failed\n"
+    """The part of errors.log that tells of a trial of the search; others' entries begin with more than `trial N:`."""
+    start = f"trial {number_of(name)}:"
+    entries = re.split(r"^(?=(?:random search, )?trial \d+: |final training \d+: )", errors, flags=re.MULTILINE)
+    return "".join(entry for entry in entries if entry.startswith(start)) or "it has not failed\n"

@@ -14,9 +14,9 @@ import click
 
 from nas.command import run_command
 from nas.record import Record
+from nas.web import LOOPBACK
 
 PORT = 8080
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def find_ui() -> Path:
@@ -73,7 +73,8 @@ def command(run: Path, port: int, host: str, token: str | None, fd: int | None) 
     if host not in LOOPBACK and token is None:
         raise ValueError(f"--host {host} lets others in; give --token random, or leave --host out")
     listening = listen(host, port)
-    address = f"http://{host}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
+    name = f"[{host}]" if ":" in host else host  # an address of IPv6 has colons of its own
+    address = f"http://{name}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
     if host not in LOOPBACK:
         click.echo(f"warning: {host} can be reached from other machines, and what they send is not encrypted", err=True)
     click.echo(f"{record.path}: {address} (Ctrl-C ends it)")
