@@ -1,0 +1,62 @@
+"""The final selection in a report: which trainings count, what they leave to chance, what was handed over."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from test_report import final, make, report, several
+
+from nas.reporting.finals import luckiest
+from nas.selection import difference
+
+
+def test_an_older_run_with_one_seed_a_finalist_says_nothing_of_chance(tmp_path: Path) -> None:
+    rows = several(4)
+    path = make(tmp_path / "run", rows, again=final(rows[0], (0,), (0.9,)) + final(rows[1], (1,), (0.8,)))
+    (path / "state.json").unlink()
+    page = report(path)
+    assert "measured with one fresh seed, so that no interval can be given" in page.text
+    assert "Each finalist was trained with one seed, so that nothing can be said of chance." in page.text
+    assert "Random search at equal cost was not run" in page.text
+
+
+def test_an_exported_network_that_is_not_the_best_any_more_lends_it_no_test_accuracy(tmp_path: Path) -> None:
+    page = report(make(tmp_path / "run", several(4), best={"params": 1, "number": 0}))
+    assert "The network in best/ is another one" in page.text
+    assert "on the test part" not in page.text
+
+
+def test_an_ensemble_that_was_chosen_is_the_answer_and_has_the_test_accuracy(tmp_path: Path) -> None:
+    rows = several(4)
+    path = make(tmp_path / "run", rows, again=final(rows[0], (0, 1), (0.9, 0.92)), best={**rows[0], "number": 1})
+    best = json.loads((path / "best" / "config.json").read_text())
+    (path / "best" / "config.json").write_text(json.dumps({**best, "test_accuracy": None}))
+    (path / "ensemble").mkdir()
+    facts = {"parameters": 9_000, "validation_accuracy": 0.97, "validation_accuracy_crossed": 0.95, "members": [{}, {}]}
+    (path / "ensemble" / "config.json").write_text(json.dumps({**facts, "test_accuracy": 0.875}))
+    page = report(path)
+    assert "95.00 % validation accuracy of an ensemble of 2 networks, 87.50 % on the test part, 9,000" in page.text
+    assert "The best network has 91.00 % validation accuracy" in page.text
+    assert "the ensemble has 87.50 %" in page.text
+    assert "ensemble/predict.py samples.npy" in page.text
+    assert "not tested" in page.text
+
+
+@pytest.mark.parametrize("theirs", [[0.8, 0.81, 0.85], [0.7, 0.9], [0.8, 0.8, 0.8]], ids=["three", "two", "alike"])
+def test_the_interval_of_a_difference_is_that_of_welchs_test_also_where_seeds_agree(theirs: list[float]) -> None:
+    found = difference([0.91, 0.92, 0.93, 0.92], theirs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scipy warns of values that are alike
+        interval = stats.ttest_ind([0.91, 0.92, 0.93, 0.92], theirs, equal_var=False).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_the_luckiest_of_several_equals_the_tabled_mean_of_the_largest_normal() -> None:
+    assert luckiest(1) == 0.0
+    assert luckiest(2) == pytest.approx(1 / np.pi**0.5, abs=1e-4)
+    assert luckiest(10) == pytest.approx(1.53875, abs=1e-4)
