@@ -16,7 +16,7 @@ LEVEL = 0.95  # of the intervals
 
 def half_width(values: Sequence[float]) -> float | None:
     """Of the interval around the mean of a sample (Student's t); None for fewer than two values."""
-    if len(values) < 2:
+    if len(values) < 2 or stdev(values) == 0:
         return None
     quantile = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1))
     return float(quantile * stdev(values) / len(values) ** 0.5)
@@ -91,7 +91,7 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
         return Difference(value)
     errors = [variance(sample) / len(sample) for sample in (ours, theirs)]  # squared, of the means
     if not any(errors):
-        return Difference(value, value, value)
+        return Difference(value)
     # Welch and Satterthwaite, by hand: scipy's warns of rounding where all seeds of a network agree, as they may
     freedom = sum(errors) ** 2 / sum(e**2 / (len(s) - 1) for e, s in zip(errors, (ours, theirs), strict=True))
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * sum(errors) ** 0.5
