@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
-from test_report import final, make, report, several
+from test_report import Rows, final, make, report, several
 
-from nas.reporting.finals import luckiest
+from nas.reporting.facts import Run
+from nas.reporting.finals import finalists, luckiest
 from nas.selection import difference
 
 
@@ -60,3 +62,43 @@ def test_the_luckiest_of_several_equals_the_tabled_mean_of_the_largest_normal() 
     assert luckiest(1) == 0.0
     assert luckiest(2) == pytest.approx(1 / np.pi**0.5, abs=1e-4)
     assert luckiest(10) == pytest.approx(1.53875, abs=1e-4)
+
+
+def decided(path: Path, final: Sequence[int], handed: Sequence[str] = ("best",), chosen: str = "best") -> None:
+    """What a search writes at its end."""
+    facts = {"final": list(final), "distilled": [], "handed": list(handed), "chosen": chosen}
+    (path / "selection.json").write_text(json.dumps(facts))
+
+
+def shorter(rows: Rows) -> Rows:
+    return [{**one, "fidelity": 0.25} for one in rows]
+
+
+def test_trainings_that_a_later_session_does_not_go_by_are_not_averaged_with_its_own(tmp_path: Path) -> None:
+    rows = several(4)
+    again = [*final(rows[0], (0, 1), (0.5, 0.6)), *final(rows[1], (2, 3), (0.97, 0.99))]
+    again += final(rows[0], (4, 5), (0.9, 0.92))
+    path = make(tmp_path / "run", rows, again=again, best={**rows[0], "number": 5})
+    decided(path, (4, 5))
+    page = report(path)
+    assert [f.values for f in finalists(Run.read(path))] == [[0.9, 0.92]]
+    assert "The best network has 91.00 % validation accuracy" in page.text
+    assert "98.00 %" not in page.text
+    assert "6 final trainings" in page.text  # the cost is that of all
+
+
+def test_without_a_selection_a_network_has_the_mean_of_its_longest_trainings(tmp_path: Path) -> None:
+    rows = several(4)
+    again = shorter(final(rows[0], (0, 1), (0.95, 0.99))) + final(rows[0], (2, 3), (0.9, 0.92))
+    path = make(tmp_path / "run", rows, again=again + shorter(final(rows[1], (4,), (0.8,))))
+    assert [f.values for f in finalists(Run.read(path))] == [[0.9, 0.92], [0.8]]
+    (path / "selection.json").write_text('{"final": "torn')
+    assert [f.values for f in finalists(Run.read(path))] == [[0.9, 0.92], [0.8]]
+
+
+def test_a_shorter_training_in_best_lends_the_longer_one_no_test_accuracy(tmp_path: Path) -> None:
+    rows = several(4)
+    again = shorter(final(rows[0], (0,), (0.95,))) + final(rows[0], (1, 2), (0.9, 0.92))
+    page = report(make(tmp_path / "run", rows, again=again, best={**rows[0], "number": 0}))
+    assert "The network in best/ is another one" in page.text
+    assert "on the test part" not in page.text

@@ -45,18 +45,19 @@ class Finalist:
 
 def finalists(run: Run) -> list[Finalist]:
     """Best mean first, as `nas.selection.finalists_of` has them; those that failed are left out."""
-    return _together(run, run.final)
+    return _together(run, "final")
 
 
-def _together(run: Run, rows: Sequence[Tried]) -> list[Finalist]:
-    together: dict[str, list[Tried]] = {}
-    for row in rows:
+def _together(run: Run, arm: str) -> list[Finalist]:
+    """Trainings for as many epochs are a sample; a network that was trained for several has that of the most."""
+    together: dict[str, dict[float, list[Tried]]] = {}
+    for row in run.counting(arm):
         if row.value is not None:
-            together.setdefault(row.key, []).append(row)
+            together.setdefault(row.key, {}).setdefault(row.fidelity, []).append(row)
     seen: dict[str, Tried] = {}
     for row in run.ranked:
         seen.setdefault(row.key, row)
-    found = [Finalist(tuple(seeds), seen.get(key)) for key, seeds in together.items()]
+    found = [Finalist(tuple(given[max(given)]), seen.get(key)) for key, given in together.items()]
     return sorted(found, key=lambda f: (-f.mean, f.first.params, f.first.number))
 
 
@@ -81,7 +82,7 @@ class Handed:
 
 def handed_over(run: Run, again: Sequence[Finalist]) -> list[Handed]:
     """The single network, the ensemble, the network that it taught: those that have been written."""
-    taught = next(iter(_together(run, run.distilled)), None)
+    taught = next(iter(_together(run, "distilled")), None)
     members = run.handed["ensemble"].get("members") or ()
     names = {
         "best": "the best network",

@@ -103,8 +103,12 @@ def size(run: Run, params: int) -> str:
 
 
 def stale(run: Run, again: Sequence[Finalist]) -> bool:
-    """Whether best/ holds another network than the best; a search that goes on may have found another since."""
-    best = chosen(run, again)
+    """Whether best/ holds another training than the best; a search that goes on may have found another since."""
+    if run.selection is not None:  # it ended, and wrote best/ at its end
+        return False
+    best, number = chosen(run, again), run.exported.get("trial")
+    if best is not None and number is not None and all(row.number != number for row in best.rows):
+        return True
     params = best.first.params if best is not None else next((row.params for row in run.ranked), None)
     return bool(run.exported) and run.exported.get("parameters") != params
 
