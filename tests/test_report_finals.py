@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from scipy import stats
 from test_report import Rows, final, make, report, several
 
 from nas.reporting.facts import Run
-from nas.reporting.finals import finalists, luckiest
+from nas.reporting.finals import finalists, handed_over, luckiest
 from nas.selection import difference
 
 
@@ -102,3 +103,47 @@ def test_a_shorter_training_in_best_lends_the_longer_one_no_test_accuracy(tmp_pa
     page = report(make(tmp_path / "run", rows, again=again, best={**rows[0], "number": 0}))
     assert "The network in best/ is another one" in page.text
     assert "on the test part" not in page.text
+
+
+def folder(path: Path, accuracy: float, **facts: Any) -> None:
+    """A folder of a network or an ensemble that an earlier session has tested."""
+    path.mkdir()
+    (path / "config.json").write_text(json.dumps({"parameters": 9_000, "test_accuracy": accuracy, **facts}))
+
+
+def crowded(path: Path) -> Path:
+    """A run that has been ended with an ensemble, with one that taught, and without any; all left their folders."""
+    rows = several(4)
+    make(path, rows, again=final(rows[0], (0, 1), (0.9, 0.92)), best={**rows[0], "number": 1})
+    (path / "distilled.jsonl").write_text("".join(json.dumps(r) + "\n" for r in final(rows[0], (0,), (0.99,))))
+    folder(path / "ensemble", 0.875, validation_accuracy=0.97, members=[{}, {}])
+    folder(path / "distilled", 0.625)
+    return path
+
+
+def test_folders_that_an_earlier_session_has_left_are_not_of_what_was_handed_over(tmp_path: Path) -> None:
+    path = crowded(tmp_path / "run")
+    decided(path, (0, 1))
+    page = report(path)
+    assert [one.folder for one in handed_over(Run.read(path), finalists(Run.read(path)))] == ["best"]
+    assert "91.00 ± 12.71 % validation accuracy, 90.00 % on the test part" in page.text
+    assert "87.50 %" not in page.text
+    assert "62.50 %" not in page.text
+
+
+@pytest.mark.parametrize(("chosen", "test"), [("best", 0.9), ("ensemble", 0.875)])
+def test_what_was_chosen_alone_is_tested_whatever_accuracies_lie_in_the_folders(
+    tmp_path: Path, chosen: str, test: float
+) -> None:
+    path = crowded(tmp_path / "run")
+    decided(path, (0, 1), ("best", "ensemble"), chosen)
+    page = report(path)
+    found = handed_over(Run.read(path), finalists(Run.read(path)))
+    assert {one.folder: one.tested for one in found} == {"best": None, "ensemble": None, chosen: test}
+    assert page.text.count("not tested") == 1
+    assert f"{chosen}/predict.py" in page.text
+
+
+def test_without_a_selection_one_folder_at_most_is_the_tested_one(tmp_path: Path) -> None:
+    run = Run.read(crowded(tmp_path / "run"))
+    assert [one.tested for one in handed_over(run, finalists(run))] == [0.9, None, None]

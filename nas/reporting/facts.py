@@ -148,8 +148,9 @@ class Run:
             arms[arm] = [tried for tried in (_read(arm, row) for row in rows) if tried is not None]
             unread += _lines(path / name) - len(arms[arm])
         tests = len({str(row.get("what")) for row in Rows(path / "tests.jsonl").new()}) or 1
-        handed = {folder: read_json(path / folder / "config.json") for folder in FOLDERS}
         selection = Selection.read(path / "selection.json")
+        written = FOLDERS if selection is None else selection.handed  # others are of an earlier session
+        handed = {name: read_json(path / name / "config.json") if name in written else {} for name in FOLDERS}
         return cls(path, record.config, state, **arms, handed=handed, unread=unread, tests=tests, selection=selection)
 
     @property

@@ -10,7 +10,7 @@ from statistics import mean, variance
 import numpy as np
 from scipy import stats
 
-from nas.reporting.facts import Run, Tried, best_first, number_of
+from nas.reporting.facts import FOLDERS, Run, Tried, best_first, number_of
 from nas.selection import Difference, difference, half_width
 
 
@@ -81,7 +81,7 @@ class Handed:
 
 
 def handed_over(run: Run, again: Sequence[Finalist]) -> list[Handed]:
-    """The single network, the ensemble, the network that it taught: those that have been written."""
+    """The single network, the ensemble, the network that it taught: those that were written; one at most is tested."""
     taught = next(iter(_together(run, "distilled")), None)
     members = run.handed["ensemble"].get("members") or ()
     names = {
@@ -89,7 +89,7 @@ def handed_over(run: Run, again: Sequence[Finalist]) -> list[Handed]:
         "ensemble": f"an ensemble of {len(members)} network{'' if len(members) == 1 else 's'}",
         "distilled": "the best network, taught by the ensemble",
     }
-    found = []
+    won, found = _won(run), []
     for folder, name in names.items():
         facts = run.handed[folder]
         params = number_of(facts.get("parameters"))
@@ -97,9 +97,16 @@ def handed_over(run: Run, again: Sequence[Finalist]) -> list[Handed]:
         crossed = facts.get("validation_accuracy_crossed", facts.get("validation_accuracy"))
         expected = number_of(crossed) if of is None else of.mean
         if params is not None and expected is not None:
-            half, tested = None if of is None else of.half_width, number_of(facts.get("test_accuracy"))
-            found.append(Handed(name, folder, int(params), expected, half, tested))
+            tested = number_of(facts.get("test_accuracy")) if folder == won else None
+            found.append(Handed(name, folder, int(params), expected, None if of is None else of.half_width, tested))
     return found
+
+
+def _won(run: Run) -> str | None:
+    """The folder of what was chosen; where the search does not say, the first with a test accuracy."""
+    if run.selection is not None:
+        return run.selection.chosen
+    return next((name for name in FOLDERS if number_of(run.handed[name].get("test_accuracy")) is not None), None)
 
 
 def best_of(run: Run, arm: Sequence[Tried]) -> Tried | None:

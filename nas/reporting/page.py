@@ -168,7 +168,7 @@ def _selection(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
 def _network(run: Run, folder: Path) -> dict[str, Any]:
     """The exported network as a picture and as a table of its layers."""
     try:
-        architecture: Architecture | None = Wanted(run.path).architecture
+        architecture: Architecture | None = Wanted(run.path).architecture if run.exported else None
     except ValueError:
         architecture = None
     file = folder / "architecture.svg"
