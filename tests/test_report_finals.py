@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
-from test_report import Rows, final, make, report, several
+from test_report import Rows, final, make, report, row, several
 
 from nas.reporting.facts import Run
 from nas.reporting.finals import finalists, handed_over, luckiest
@@ -147,3 +147,16 @@ def test_what_was_chosen_alone_is_tested_whatever_accuracies_lie_in_the_folders(
 def test_without_a_selection_one_folder_at_most_is_the_tested_one(tmp_path: Path) -> None:
     run = Run.read(crowded(tmp_path / "run"))
     assert [one.tested for one in handed_over(run, finalists(run))] == [0.9, None, None]
+
+
+def test_seeds_that_all_agree_give_no_interval_and_no_verdict(tmp_path: Path) -> None:
+    rows, random = several(4), [row(0, 0.7, choices={"depth": 9})]
+    again = final(rows[0], (0, 1, 2), (0.9, 0.9, 0.9)) + final(random[0], (3, 4, 5), (0.8, 0.8, 0.8))
+    rows[0]["values"] = [0.99]
+    page = report(make(tmp_path / "run", rows, random, again, best={**rows[0], "number": 1}))
+    assert "90.00 % validation accuracy, 90.00 % on the test part" in page.text
+    assert "the mean of 3 fresh seeds (all 3 seeds agree, so there is no interval)" in page.text
+    assert page.text.count("all 3 seeds agree, so there is no interval") == 3
+    assert "The difference is +10.00 points. All seeds of each agree" in page.text
+    assert "With one seed" not in page.text
+    assert "± 0.00" not in page.text

@@ -52,7 +52,10 @@ def test_equal_values_do_not_matter_and_are_drawn(tmp_path: Path) -> None:
     again = final(rows[0], (0, 1), (0.5, 0.5)) + final(rows[1], (2, 3), (0.5, 0.5))
     page = report(make(tmp_path / "run", rows, [row(0, 0.5, choices={"depth": 7})], again))
     assert "All networks have the same accuracy" in page.text
-    assert "50.00 ± 0.00 % validation accuracy" in page.text
+    assert "50.00 % validation accuracy, " in page.text
+    assert "both seeds agree, so there is no interval" in page.text
+    assert "The seeds of each finalist agree, so that it cannot be told" in page.text
+    assert "± 0.00" not in page.source
     assert (tmp_path / "run" / "figures" / "progress.svg").exists()
 
 

@@ -70,14 +70,21 @@ def chosen(run: Run, again: Sequence[Finalist]) -> Finalist | None:
 
 @dataclass(frozen=True)
 class Handed:
-    """A folder that a search hands over: what to expect of it on the validation part; `tested` where it was chosen."""
+    """A folder that a search hands over: what to expect of it on the validation part; `tested` where it was chosen.
+
+    `again`: the seeds of a single network.
+    """
 
     name: str
     folder: str
     params: int
     expected: float
-    half_width: float | None
+    again: Finalist | None
     tested: float | None
+
+    @property
+    def half_width(self) -> float | None:
+        return None if self.again is None else self.again.half_width
 
 
 def handed_over(run: Run, again: Sequence[Finalist]) -> list[Handed]:
@@ -98,7 +105,7 @@ def handed_over(run: Run, again: Sequence[Finalist]) -> list[Handed]:
         expected = number_of(crossed) if of is None else of.mean
         if params is not None and expected is not None:
             tested = number_of(facts.get("test_accuracy")) if folder == won else None
-            found.append(Handed(name, folder, int(params), expected, None if of is None else of.half_width, tested))
+            found.append(Handed(name, folder, int(params), expected, of, tested))
     return found
 
 

@@ -63,8 +63,8 @@ def write(path: Path) -> Path:
 
 def _render(context: Mapping[str, Any]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    filters: dict[str, Any] = {"percent": wording.percent, "points": wording.points, "duration": wording.duration}
-    environment.filters.update(filters)
+    for filtering in (wording.percent, wording.points, wording.duration, wording.interval):
+        environment.filters[filtering.__name__] = filtering
     template = files("nas.reporting").joinpath("template.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(context)
 
@@ -153,7 +153,7 @@ def _selection(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
             "found": found_by(f),
             "searched": "" if f.searched is None else wording.percent(f.searched.score),
             "mean": wording.percent(f.mean),
-            "half": "" if f.half_width is None else f"± {wording.points(f.half_width)}",
+            "half": wording.interval(f),
             "each": ", ".join(f"{100 * value:.2f}" for value in f.values),
             "epochs": f"{f.first.epochs:g}",
             "chosen": f is best,

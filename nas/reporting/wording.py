@@ -44,6 +44,10 @@ ONCE = (
     "Each of the two searches was run once: this compares two networks and says little of the two strategies, for "
     "which several searches of each would be needed."
 )
+NO_INTERVAL = {  # by whether both have several seeds
+    False: "With one seed each it cannot be said whether that is more than chance.",
+    True: "All seeds of each agree, so there is no interval, and it cannot be said whether that is more than chance.",
+}
 
 
 def state(run: Run) -> str:
@@ -91,9 +95,20 @@ def answer(run: Run, again: Sequence[Finalist]) -> list[str]:
 
 
 def _mean(best: Finalist) -> str:
-    if best.half_width is None:
+    if len(best.values) == 1:
         return "measured with one fresh seed, so that no interval can be given"
+    if best.half_width is None:
+        return f"the mean of {len(best.values)} fresh seeds ({interval(best)})"
     return f"± {points(best.half_width)} points (mean of {len(best.values)} fresh seeds and its 95 % interval)"
+
+
+def interval(again: Finalist | None) -> str:
+    """Half the width of the interval around a mean of seeds, or why there is none."""
+    if again is None or again.half_width is not None:
+        return "–" if again is None or again.half_width is None else f"± {points(again.half_width)}"
+    number = len(again.values)
+    all_ = "both" if number == 2 else f"all {number}"
+    return "one seed" if number == 1 else f"{all_} seeds agree, so there is no interval"
 
 
 def size(run: Run, params: int) -> str:
@@ -155,6 +170,8 @@ def flattered(run: Run, again: Sequence[Finalist]) -> list[str]:
     deviation, number = seed_deviation(again), len(run.trained)
     if deviation is None:
         said.append("Each finalist was trained with one seed, so that nothing can be said of chance.")
+    elif not deviation:
+        said.append("The seeds of each finalist agree, so that it cannot be told how much of a score may be luck.")
     elif number > 1:
         said.append(
             f"Between seeds the accuracy of a finalist deviates by {points(deviation)} points (one standard deviation, "
@@ -198,7 +215,7 @@ def compared(run: Run, again: Sequence[Finalist]) -> list[str]:
     verdict = {
         True: f"The search's best network is significantly {'better' if apart.value > 0 else 'worse'}.",
         False: "Neither is significantly better: the interval includes zero.",
-        None: "With one seed each it cannot be said whether that is more than chance.",
+        None: NO_INTERVAL[min(len(first.values), len(second.values)) > 1],
     }[apart.significant]
     return [f"{said} The difference is {_difference(apart)}. {verdict}", ONCE]
 
