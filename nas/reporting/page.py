@@ -14,7 +14,7 @@ from markupsafe import Markup
 from nas.architecture import Architecture
 from nas.draw import draw
 from nas.drawing.canvas import COLOURS
-from nas.reporting import choices, figures, wording
+from nas.reporting import choices, conditions, figures, wording
 from nas.reporting.facts import Run, Tried, mapping
 from nas.reporting.figures import Drawn
 from nas.reporting.finals import Finalist, chosen, finalists, handed_over
@@ -63,7 +63,7 @@ def write(path: Path) -> Path:
 
 def _render(context: Mapping[str, Any]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    for filtering in (wording.percent, wording.points, wording.duration, wording.interval):
+    for filtering in (conditions.percent, conditions.points, conditions.duration, wording.interval):
         environment.filters[filtering.__name__] = filtering
     template = files("nas.reporting").joinpath("template.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(context)
@@ -117,13 +117,13 @@ def _head(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
         "Search space": config.get("space"),
         "Strategy": config.get("strategy"),
         "Parameter budget": f"{run.budget:,}" if run.budget else "none recorded",
-        "Tuning budget": wording.tuning(run),
-        "Each training": wording.stopping(run),
+        "Tuning budget": conditions.tuning(run),
+        "Each training": conditions.stopping(run),
         "Data": f"{config.get('data')} ({shape or '?'} to {data.get('classes', '?')} classes)",
-        "Split": wording.samples(run),
+        "Split": conditions.samples(run),
         "Fingerprint of the data": data.get("fingerprint", "not recorded"),
-        "Seeds": wording.seeds(run),
-        "When": wording.when(run),
+        "Seeds": conditions.seeds(run),
+        "When": conditions.when(run),
         "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "Git commit": record.get("git_commit") or "not recorded (no git checkout)",
         "Run again by": f"python -m nas.search --config {where}/config.yaml --out ELSEWHERE",
@@ -151,8 +151,8 @@ def _selection(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
             "network": f.first.network,
             "params": f"{f.first.params:,}",
             "found": found_by(f),
-            "searched": "" if f.searched is None else wording.percent(f.searched.score),
-            "mean": wording.percent(f.mean),
+            "searched": "" if f.searched is None else conditions.percent(f.searched.score),
+            "mean": conditions.percent(f.mean),
             "half": wording.interval(f),
             "each": ", ".join(f"{100 * value:.2f}" for value in f.values),
             "epochs": f"{f.first.epochs:g}",
