@@ -160,3 +160,44 @@ def test_seeds_that_all_agree_give_no_interval_and_no_verdict(tmp_path: Path) ->
     assert "The difference is +10.00 points. All seeds of each agree" in page.text
     assert "With one seed" not in page.text
     assert "± 0.00" not in page.text
+
+
+def failing(of: dict[str, Any], numbers: Sequence[int]) -> Rows:
+    return [{**row(n, None), "choices": of["choices"], "fidelity": 4.0} for n in numbers]
+
+
+def test_a_finalist_with_a_failed_seed_says_so_and_stands_behind_those_that_are_whole(tmp_path: Path) -> None:
+    rows = several(4)
+    again = [*final(rows[0], (0, 1), (0.98, 0.99)), *failing(rows[0], (2,)), *failing(rows[2], (6, 7))]
+    again += final(rows[1], (3, 4, 5), (0.9, 0.91, 0.92))
+    path = make(tmp_path / "run", rows, again=again)
+    page = report(path)
+    assert [(f.failed, len(f.values)) for f in finalists(Run.read(path))] == [(0, 3), (1, 2)]
+    assert "The best network has 91.00 % validation accuracy" in page.text
+    assert "98.00, 99.00 (2 of 3 seeds)" in page.text
+    assert "90.00, 91.00, 92.00 " in page.text
+    assert "of 3 seeds" not in page.text.replace("2 of 3 seeds", "")
+    assert "1 more finalist is not shown: its seeds all failed." in page.text
+
+
+def test_a_best_network_with_failed_seeds_says_how_many(tmp_path: Path) -> None:
+    rows = several(4)
+    two, one = final(rows[0], (0, 1), (0.9, 0.92)), final(rows[0], (0,), (0.9,))
+    said = report(make(tmp_path / "two", rows, again=two + failing(rows[0], (2,)))).text
+    assert "(mean of 2 fresh seeds, 1 more failed, and its 95 % interval)" in said
+    said = report(make(tmp_path / "one", rows, again=one + failing(rows[0], (1, 2)))).text
+    assert "measured with one fresh seed, 2 more failed, so that no interval" in said
+
+
+@pytest.mark.parametrize("counting", [None, (), range(6)], ids=["no selection", "none", "all"])
+def test_final_trainings_that_have_all_failed_leave_the_flattered_accuracy(
+    tmp_path: Path, counting: Sequence[int] | None
+) -> None:
+    rows = several(4)
+    path = make(tmp_path / "run", rows, again=failing(rows[0], range(3)) + failing(rows[1], range(3, 6)))
+    if counting is not None:
+        decided(path, counting)
+    page = report(path)
+    assert "All 6 final trainings failed; the accuracy below is the flattered one of the search." in page.text
+    assert "There was no final training" not in page.text
+    assert "not trained again" not in page.text

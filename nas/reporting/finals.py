@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,10 +17,14 @@ from nas.selection import Difference, difference, half_width
 
 @dataclass(frozen=True)
 class Finalist:
-    """A network that was trained again, once for each of several fresh seeds; `searched` is how its search saw it."""
+    """A network that was trained again, once for each of several fresh seeds; `searched` is how its search saw it.
+
+    `rows` are the trainings that ended, at least one; `failed` counts the others.
+    """
 
     rows: tuple[Tried, ...]
     searched: Tried | None = None
+    failed: int = 0
 
     @cached_property
     def values(self) -> list[float]:
@@ -44,21 +49,30 @@ class Finalist:
 
 
 def finalists(run: Run) -> list[Finalist]:
-    """Best mean first, as `nas.selection.finalists_of` has them; those that failed are left out."""
+    """Best mean first, as `nas.selection.finalists_of` has them, and those with a failed seed last.
+
+    A network whose seeds have all failed is left out.
+    """
     return _together(run, "final")
 
 
 def _together(run: Run, arm: str) -> list[Finalist]:
     """Trainings for as many epochs are a sample; a network that was trained for several has that of the most."""
     together: dict[str, dict[float, list[Tried]]] = {}
+    failed: Counter[tuple[str, float]] = Counter()
     for row in run.counting(arm):
-        if row.value is not None:
+        if row.value is None:
+            failed[row.key, row.fidelity] += 1
+        else:
             together.setdefault(row.key, {}).setdefault(row.fidelity, []).append(row)
     seen: dict[str, Tried] = {}
     for row in run.ranked:
         seen.setdefault(row.key, row)
-    found = [Finalist(tuple(given[max(given)]), seen.get(key)) for key, given in together.items()]
-    return sorted(found, key=lambda f: (-f.mean, f.first.params, f.first.number))
+    found = []
+    for key, given in together.items():
+        longest = max(given)
+        found.append(Finalist(tuple(given[longest]), seen.get(key), failed[key, longest]))
+    return sorted(found, key=lambda f: (f.failed > 0, -f.mean, f.first.params, f.first.number))
 
 
 def chosen(run: Run, again: Sequence[Finalist]) -> Finalist | None:

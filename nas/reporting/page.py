@@ -153,6 +153,7 @@ def _selection(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
             "found": found_by(f),
             "searched": "" if f.searched is None else conditions.percent(f.searched.score),
             "mean": conditions.percent(f.mean),
+            "ended": wording.ended(f),
             "half": wording.interval(f),
             "each": ", ".join(f"{100 * value:.2f}" for value in f.values),
             "epochs": f"{f.first.epochs:g}",
@@ -162,7 +163,8 @@ def _selection(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
     ]
     handed = handed_over(run, again)
     said = {"flattered": wording.flattered(run, again), "compared": wording.compared(run, again)}
-    return {"finalists": rows, "handed": handed if len(handed) > 1 else [], **said}
+    failed = {"all_failed": wording.all_failed(run), "left_out": wording.left_out(run, again)}
+    return {"finalists": rows, **failed, "handed": handed if len(handed) > 1 else [], **said}
 
 
 def _network(run: Run, folder: Path) -> dict[str, Any]:

@@ -48,6 +48,10 @@ NO_INTERVAL = {  # by whether both have several seeds
     False: "With one seed each it cannot be said whether that is more than chance.",
     True: "All seeds of each agree, so there is no interval, and it cannot be said whether that is more than chance.",
 }
+UNMEASURED = {  # by whether it was tried
+    False: "It was not trained again with fresh seeds",
+    True: "It has no accuracy of fresh seeds",
+}
 
 
 def state(run: Run) -> str:
@@ -82,9 +86,11 @@ def answer(run: Run, again: Sequence[Finalist]) -> list[str]:
     best, won = chosen(run, again), tested(run, again)
     if best is None:
         row, trials = run.ranked[0], count(len(run.tried), "trial")
+        failed = all_failed(run)
         said = [
+            *([failed] if failed else []),
             f"The best of {trials} has {percent(row.score)} validation accuracy, with {size(run, row.params)}.",
-            "It was not trained again with fresh seeds, and the best of many single trainings is flattered by chance.",
+            f"{UNMEASURED[bool(failed)]}, and the best of many single trainings is flattered by chance.",
         ]
     else:
         accuracy, params = percent(best.mean), size(run, best.first.params)
@@ -95,11 +101,36 @@ def answer(run: Run, again: Sequence[Finalist]) -> list[str]:
 
 
 def _mean(best: Finalist) -> str:
+    others = f", {best.failed} more failed," if best.failed else ""
     if len(best.values) == 1:
-        return "measured with one fresh seed, so that no interval can be given"
+        return f"measured with one fresh seed{others or ','} so that no interval can be given"
+    fresh = f"mean of {len(best.values)} fresh seeds{others}"
     if best.half_width is None:
-        return f"the mean of {len(best.values)} fresh seeds ({interval(best)})"
-    return f"± {points(best.half_width)} points (mean of {len(best.values)} fresh seeds and its 95 % interval)"
+        return f"the {fresh} ({interval(best)})"
+    return f"± {points(best.half_width)} points ({fresh} and its 95 % interval)"
+
+
+def ended(again: Finalist) -> str:
+    """How many of its seeds ended, where some failed."""
+    number = len(again.values)
+    return f"{number} of {count(number + again.failed, 'seed')}" if again.failed else ""
+
+
+def left_out(run: Run, again: Sequence[Finalist]) -> str:
+    """Of finalists that are not in the table, since none of their seeds ended; empty where all are."""
+    number = len({row.key for row in run.counting("final")} - {f.first.key for f in again})
+    which = "finalist is not shown: its seeds" if number == 1 else "finalists are not shown: their seeds"
+    return f"{number} more {which} all failed." if number and again else ""
+
+
+def all_failed(run: Run) -> str:
+    """Says so where the final trainings that count have all failed; empty where one has ended, or none was begun."""
+    rows = run.counting("final") or run.final
+    if not rows or any(row.value is not None for row in rows):
+        return ""
+    if len(rows) == 1:
+        return "The final training failed; the accuracy below is the flattered one of the search."
+    return f"All {len(rows)} final trainings failed; the accuracy below is the flattered one of the search."
 
 
 def interval(again: Finalist | None) -> str:
