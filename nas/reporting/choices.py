@@ -92,8 +92,9 @@ def panels(effects: Sequence[tuple[str, Sequence[Effect]]], found: Importance | 
     hidden = f" {len(shown)} of {len(effects)} choices; the table has all." if len(effects) > len(shown) else ""
     caption = (
         "Mean accuracy of the trained networks with each option, its 95 % interval (Student's t; cut at the frame; "
-        "none for a single network), and in brackets their number. The strategy keeps what was good, so that an option "
-        f"is also seen in the company it was kept in: these are means, not effects of the option alone.{hidden}"
+        "none for a single network, or where all agree), and in brackets their number. The strategy keeps what was "
+        "good, so that an option is also seen in the company it was kept in: these are means, not effects of the "
+        f"option alone.{hidden}"
     )
     names = ", ".join(spoken(name) for name, _ in shown)
     return Drawn(name, heading, caption, figure, f"Mean accuracy of each option of: {names}")

@@ -97,6 +97,25 @@ def best_first(rows: Iterable[Tried]) -> list[Tried]:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """What a search has decided at its end: the numbers of the rows of each log that count, what it wrote and chose."""
+
+    counting: Mapping[str, frozenset[int]]
+    handed: tuple[str, ...]
+    chosen: str
+
+    @classmethod
+    def read(cls, file: Path) -> Selection | None:
+        """None where there is none: the search is running or was interrupted, or is of a version that wrote none."""
+        loaded = read_json(file)
+        try:
+            counting = {arm: frozenset(int(number) for number in loaded[arm]) for arm in ("final", "distilled")}
+            return cls(counting, tuple(str(folder) for folder in loaded["handed"]), str(loaded["chosen"]))
+        except (KeyError, TypeError, ValueError):
+            return None
+
+
+@dataclass(frozen=True)
 class Run:
     """What a run directory holds. `unread` lines of its logs were damaged."""
 
@@ -110,6 +129,7 @@ class Run:
     handed: Mapping[str, Mapping[str, Any]]  # folder -> its config.json, of best, ensemble, distilled
     unread: int = 0
     tests: int = 1  # networks or ensembles that the test part was used for, in all sessions
+    selection: Selection | None = None
 
     @classmethod
     def read(cls, path: Path) -> Run:
@@ -128,8 +148,10 @@ class Run:
             arms[arm] = [tried for tried in (_read(arm, row) for row in rows) if tried is not None]
             unread += _lines(path / name) - len(arms[arm])
         tests = len({str(row.get("what")) for row in Rows(path / "tests.jsonl").new()}) or 1
-        handed = {folder: read_json(path / folder / "config.json") for folder in FOLDERS}
-        return cls(path, record.config, state, **arms, handed=handed, unread=unread, tests=tests)
+        selection = Selection.read(path / "selection.json")
+        written = FOLDERS if selection is None else selection.handed  # others are of an earlier session
+        handed = {name: read_json(path / name / "config.json") if name in written else {} for name in FOLDERS}
+        return cls(path, record.config, state, **arms, handed=handed, unread=unread, tests=tests, selection=selection)
 
     @property
     def exported(self) -> Mapping[str, Any]:
@@ -159,6 +181,11 @@ class Run:
     def again(self) -> list[Tried]:
         """What was trained after the searches."""
         return [*self.final, *self.distilled]
+
+    def counting(self, arm: str) -> list[Tried]:
+        """Of the final or the distilled trainings those that the search has gone by; all where it does not say."""
+        rows = {"final": self.final, "distilled": self.distilled}[arm]
+        return [row for row in rows if self.selection is None or row.number in self.selection.counting[arm]]
 
     @cached_property
     def budget(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,16 +11,20 @@ from statistics import mean, variance
 import numpy as np
 from scipy import stats
 
-from nas.reporting.facts import Run, Tried, best_first, number_of
+from nas.reporting.facts import FOLDERS, Run, Tried, best_first, number_of
 from nas.selection import Difference, difference, half_width
 
 
 @dataclass(frozen=True)
 class Finalist:
-    """A network that was trained again, once for each of several fresh seeds; `searched` is how its search saw it."""
+    """A network that was trained again, once for each of several fresh seeds; `searched` is how its search saw it.
+
+    `rows` are the trainings that ended, at least one; `failed` counts the others.
+    """
 
     rows: tuple[Tried, ...]
     searched: Tried | None = None
+    failed: int = 0
 
     @cached_property
     def values(self) -> list[float]:
@@ -44,20 +49,30 @@ class Finalist:
 
 
 def finalists(run: Run) -> list[Finalist]:
-    """Best mean first, as `nas.selection.finalists_of` has them; those that failed are left out."""
-    return _together(run, run.final)
+    """Best mean first, as `nas.selection.finalists_of` has them, and those with a failed seed last.
+
+    A network whose seeds have all failed is left out.
+    """
+    return _together(run, "final")
 
 
-def _together(run: Run, rows: Sequence[Tried]) -> list[Finalist]:
-    together: dict[str, list[Tried]] = {}
-    for row in rows:
-        if row.value is not None:
-            together.setdefault(row.key, []).append(row)
+def _together(run: Run, arm: str) -> list[Finalist]:
+    """Trainings for as many epochs are a sample; a network that was trained for several has that of the most."""
+    together: dict[str, dict[float, list[Tried]]] = {}
+    failed: Counter[tuple[str, float]] = Counter()
+    for row in run.counting(arm):
+        if row.value is None:
+            failed[row.key, row.fidelity] += 1
+        else:
+            together.setdefault(row.key, {}).setdefault(row.fidelity, []).append(row)
     seen: dict[str, Tried] = {}
     for row in run.ranked:
         seen.setdefault(row.key, row)
-    found = [Finalist(tuple(seeds), seen.get(key)) for key, seeds in together.items()]
-    return sorted(found, key=lambda f: (-f.mean, f.first.params, f.first.number))
+    found = []
+    for key, given in together.items():
+        longest = max(given)
+        found.append(Finalist(tuple(given[longest]), seen.get(key), failed[key, longest]))
+    return sorted(found, key=lambda f: (f.failed > 0, -f.mean, f.first.params, f.first.number))
 
 
 def chosen(run: Run, again: Sequence[Finalist]) -> Finalist | None:
@@ -69,26 +84,33 @@ def chosen(run: Run, again: Sequence[Finalist]) -> Finalist | None:
 
 @dataclass(frozen=True)
 class Handed:
-    """A folder that a search hands over: what to expect of it on the validation part; `tested` where it was chosen."""
+    """A folder that a search hands over: what to expect of it on the validation part; `tested` where it was chosen.
+
+    `again`: the seeds of a single network.
+    """
 
     name: str
     folder: str
     params: int
     expected: float
-    half_width: float | None
+    again: Finalist | None
     tested: float | None
+
+    @property
+    def half_width(self) -> float | None:
+        return None if self.again is None else self.again.half_width
 
 
 def handed_over(run: Run, again: Sequence[Finalist]) -> list[Handed]:
-    """The single network, the ensemble, the network that it taught: those that have been written."""
-    taught = next(iter(_together(run, run.distilled)), None)
+    """The single network, the ensemble, the network that it taught: those that were written; one at most is tested."""
+    taught = next(iter(_together(run, "distilled")), None)
     members = run.handed["ensemble"].get("members") or ()
     names = {
         "best": "the best network",
         "ensemble": f"an ensemble of {len(members)} network{'' if len(members) == 1 else 's'}",
         "distilled": "the best network, taught by the ensemble",
     }
-    found = []
+    won, found = _won(run), []
     for folder, name in names.items():
         facts = run.handed[folder]
         params = number_of(facts.get("parameters"))
@@ -96,9 +118,16 @@ def handed_over(run: Run, again: Sequence[Finalist]) -> list[Handed]:
         crossed = facts.get("validation_accuracy_crossed", facts.get("validation_accuracy"))
         expected = number_of(crossed) if of is None else of.mean
         if params is not None and expected is not None:
-            half, tested = None if of is None else of.half_width, number_of(facts.get("test_accuracy"))
-            found.append(Handed(name, folder, int(params), expected, half, tested))
+            tested = number_of(facts.get("test_accuracy")) if folder == won else None
+            found.append(Handed(name, folder, int(params), expected, of, tested))
     return found
+
+
+def _won(run: Run) -> str | None:
+    """The folder of what was chosen; where the search does not say, the first with a test accuracy."""
+    if run.selection is not None:
+        return run.selection.chosen
+    return next((name for name in FOLDERS if number_of(run.handed[name].get("test_accuracy")) is not None), None)
 
 
 def best_of(run: Run, arm: Sequence[Tried]) -> Tried | None:

@@ -44,7 +44,7 @@ class Importance:
 
 @dataclass(frozen=True)
 class Effect:
-    """The trials that took an option: how many, their mean accuracy, half the width of its 95 % interval."""
+    """The trials that took an option: how many, their mean accuracy, half the width of its 95 % interval, if any."""
 
     option: str
     trials: int

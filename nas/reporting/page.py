@@ -14,7 +14,7 @@ from markupsafe import Markup
 from nas.architecture import Architecture
 from nas.draw import draw
 from nas.drawing.canvas import COLOURS
-from nas.reporting import choices, figures, wording
+from nas.reporting import choices, conditions, figures, wording
 from nas.reporting.facts import Run, Tried, mapping
 from nas.reporting.figures import Drawn
 from nas.reporting.finals import Finalist, chosen, finalists, handed_over
@@ -63,8 +63,8 @@ def write(path: Path) -> Path:
 
 def _render(context: Mapping[str, Any]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    filters: dict[str, Any] = {"percent": wording.percent, "points": wording.points, "duration": wording.duration}
-    environment.filters.update(filters)
+    for filtering in (conditions.percent, conditions.points, conditions.duration, wording.interval):
+        environment.filters[filtering.__name__] = filtering
     template = files("nas.reporting").joinpath("template.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(context)
 
@@ -117,13 +117,13 @@ def _head(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
         "Search space": config.get("space"),
         "Strategy": config.get("strategy"),
         "Parameter budget": f"{run.budget:,}" if run.budget else "none recorded",
-        "Tuning budget": wording.tuning(run),
-        "Each training": wording.stopping(run),
+        "Tuning budget": conditions.tuning(run),
+        "Each training": conditions.stopping(run),
         "Data": f"{config.get('data')} ({shape or '?'} to {data.get('classes', '?')} classes)",
-        "Split": wording.samples(run),
+        "Split": conditions.samples(run),
         "Fingerprint of the data": data.get("fingerprint", "not recorded"),
-        "Seeds": wording.seeds(run),
-        "When": wording.when(run),
+        "Seeds": conditions.seeds(run),
+        "When": conditions.when(run),
         "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "Git commit": record.get("git_commit") or "not recorded (no git checkout)",
         "Run again by": f"python -m nas.search --config {where}/config.yaml --out ELSEWHERE",
@@ -151,9 +151,10 @@ def _selection(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
             "network": f.first.network,
             "params": f"{f.first.params:,}",
             "found": found_by(f),
-            "searched": "" if f.searched is None else wording.percent(f.searched.score),
-            "mean": wording.percent(f.mean),
-            "half": "" if f.half_width is None else f"± {wording.points(f.half_width)}",
+            "searched": "" if f.searched is None else conditions.percent(f.searched.score),
+            "mean": conditions.percent(f.mean),
+            "ended": wording.ended(f),
+            "half": wording.interval(f),
             "each": ", ".join(f"{100 * value:.2f}" for value in f.values),
             "epochs": f"{f.first.epochs:g}",
             "chosen": f is best,
@@ -162,13 +163,14 @@ def _selection(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
     ]
     handed = handed_over(run, again)
     said = {"flattered": wording.flattered(run, again), "compared": wording.compared(run, again)}
-    return {"finalists": rows, "handed": handed if len(handed) > 1 else [], **said}
+    failed = {"all_failed": wording.all_failed(run), "left_out": wording.left_out(run, again)}
+    return {"finalists": rows, **failed, "handed": handed if len(handed) > 1 else [], **said}
 
 
 def _network(run: Run, folder: Path) -> dict[str, Any]:
     """The exported network as a picture and as a table of its layers."""
     try:
-        architecture: Architecture | None = Wanted(run.path).architecture
+        architecture: Architecture | None = Wanted(run.path).architecture if run.exported else None
     except ValueError:
         architecture = None
     file = folder / "architecture.svg"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from nas.budget import format_size
+from nas.reporting.conditions import count, percent, points
 from nas.reporting.facts import Run, Tried
 from nas.reporting.finals import (
     Finalist,
@@ -44,6 +44,14 @@ ONCE = (
     "Each of the two searches was run once: this compares two networks and says little of the two strategies, for "
     "which several searches of each would be needed."
 )
+NO_INTERVAL = {  # by whether both have several seeds
+    False: "With one seed each it cannot be said whether that is more than chance.",
+    True: "All seeds of each agree, so there is no interval, and it cannot be said whether that is more than chance.",
+}
+UNMEASURED = {  # by whether it was tried
+    False: "It was not trained again with fresh seeds",
+    True: "It has no accuracy of fresh seeds",
+}
 
 
 def state(run: Run) -> str:
@@ -78,9 +86,11 @@ def answer(run: Run, again: Sequence[Finalist]) -> list[str]:
     best, won = chosen(run, again), tested(run, again)
     if best is None:
         row, trials = run.ranked[0], count(len(run.tried), "trial")
+        failed = all_failed(run)
         said = [
+            *([failed] if failed else []),
             f"The best of {trials} has {percent(row.score)} validation accuracy, with {size(run, row.params)}.",
-            "It was not trained again with fresh seeds, and the best of many single trainings is flattered by chance.",
+            f"{UNMEASURED[bool(failed)]}, and the best of many single trainings is flattered by chance.",
         ]
     else:
         accuracy, params = percent(best.mean), size(run, best.first.params)
@@ -91,9 +101,45 @@ def answer(run: Run, again: Sequence[Finalist]) -> list[str]:
 
 
 def _mean(best: Finalist) -> str:
+    others = f", {best.failed} more failed," if best.failed else ""
+    if len(best.values) == 1:
+        return f"measured with one fresh seed{others or ','} so that no interval can be given"
+    fresh = f"mean of {len(best.values)} fresh seeds{others}"
     if best.half_width is None:
-        return "measured with one fresh seed, so that no interval can be given"
-    return f"± {points(best.half_width)} points (mean of {len(best.values)} fresh seeds and its 95 % interval)"
+        return f"the {fresh} ({interval(best)})"
+    return f"± {points(best.half_width)} points ({fresh} and its 95 % interval)"
+
+
+def ended(again: Finalist) -> str:
+    """How many of its seeds ended, where some failed."""
+    number = len(again.values)
+    return f"{number} of {count(number + again.failed, 'seed')}" if again.failed else ""
+
+
+def left_out(run: Run, again: Sequence[Finalist]) -> str:
+    """Of finalists that are not in the table, since none of their seeds ended; empty where all are."""
+    number = len({row.key for row in run.counting("final")} - {f.first.key for f in again})
+    which = "finalist is not shown: its seeds" if number == 1 else "finalists are not shown: their seeds"
+    return f"{number} more {which} all failed." if number and again else ""
+
+
+def all_failed(run: Run) -> str:
+    """Says so where the final trainings that count have all failed; empty where one has ended, or none was begun."""
+    rows = run.counting("final") or run.final
+    if not rows or any(row.value is not None for row in rows):
+        return ""
+    if len(rows) == 1:
+        return "The final training failed; the accuracy below is the flattered one of the search."
+    return f"All {len(rows)} final trainings failed; the accuracy below is the flattered one of the search."
+
+
+def interval(again: Finalist | None) -> str:
+    """Half the width of the interval around a mean of seeds, or why there is none."""
+    if again is None or again.half_width is not None:
+        return "–" if again is None or again.half_width is None else f"± {points(again.half_width)}"
+    number = len(again.values)
+    all_ = "both" if number == 2 else f"all {number}"
+    return "one seed" if number == 1 else f"{all_} seeds agree, so there is no interval"
 
 
 def size(run: Run, params: int) -> str:
@@ -103,8 +149,12 @@ def size(run: Run, params: int) -> str:
 
 
 def stale(run: Run, again: Sequence[Finalist]) -> bool:
-    """Whether best/ holds another network than the best; a search that goes on may have found another since."""
-    best = chosen(run, again)
+    """Whether best/ holds another training than the best; a search that goes on may have found another since."""
+    if run.selection is not None:  # it ended, and wrote best/ at its end
+        return False
+    best, number = chosen(run, again), run.exported.get("trial")
+    if best is not None and number is not None and all(row.number != number for row in best.rows):
+        return True
     params = best.first.params if best is not None else next((row.params for row in run.ranked), None)
     return bool(run.exported) and run.exported.get("parameters") != params
 
@@ -151,6 +201,8 @@ def flattered(run: Run, again: Sequence[Finalist]) -> list[str]:
     deviation, number = seed_deviation(again), len(run.trained)
     if deviation is None:
         said.append("Each finalist was trained with one seed, so that nothing can be said of chance.")
+    elif not deviation:
+        said.append("The seeds of each finalist agree, so that it cannot be told how much of a score may be luck.")
     elif number > 1:
         said.append(
             f"Between seeds the accuracy of a finalist deviates by {points(deviation)} points (one standard deviation, "
@@ -194,7 +246,7 @@ def compared(run: Run, again: Sequence[Finalist]) -> list[str]:
     verdict = {
         True: f"The search's best network is significantly {'better' if apart.value > 0 else 'worse'}.",
         False: "Neither is significantly better: the interval includes zero.",
-        None: "With one seed each it cannot be said whether that is more than chance.",
+        None: NO_INTERVAL[min(len(first.values), len(second.values)) > 1],
     }[apart.significant]
     return [f"{said} The difference is {_difference(apart)}. {verdict}", ONCE]
 
@@ -202,76 +254,3 @@ def compared(run: Run, again: Sequence[Finalist]) -> list[str]:
 def _difference(apart: Difference) -> str:
     interval = "" if apart.low is None or apart.high is None else f"{signed(apart.low)} to {signed(apart.high)}"
     return f"{signed(apart.value)} points" + (f" (95 % interval {interval})" if interval else "")
-
-
-def stopping(run: Run) -> str:
-    """The rule by which trainings end."""
-    config = run.config
-    least = f"{points(float(config['min_change']))} points " if config.get("min_change") else ""
-    said = f"at most {count(int(config['epochs']), 'epoch')}"
-    if config.get("patience"):
-        said += f"; ended after {count(int(config['patience']), 'epoch')} without {least}more validation accuracy"
-    if config.get("patience_from"):
-        said += f", not before epoch {config['patience_from']}"
-    given = sorted({max(1, round(int(config["epochs"]) * row.fidelity)) for row in run.tried})
-    if len(given) > 1:
-        said += f"; under the time limit trials were given {given[0]} to {given[-1]} epochs"
-    return said
-
-
-def tuning(run: Run) -> str:
-    """The tuning budget: what was allowed, and what was used."""
-    allowed = [count(int(run.config["trials"]), "trial")] if run.config.get("trials") else []
-    allowed += [duration(float(run.config["time"]))] if run.config.get("time") else []
-    limits = f" (allowed: {' and '.join(allowed)})" if allowed else ""
-    rows = [*run.tried, *run.again]
-    seconds, epochs = sum(row.seconds for row in rows), sum(row.epochs for row in rows)
-    arms = [(len(run.search), "of the search"), (len(run.random), "of random search")]
-    trials = " and ".join(f"{count(number, 'trial')} {name}" for number, name in arms if number) or "no trial"
-    again = f", {count(len(run.again), 'final training')}" if run.again else ""
-    return f"{trials}{again}; {duration(seconds)} of training, {epochs:,.0f} epochs{limits}"
-
-
-def seeds(run: Run) -> str:
-    """Of the search, and the fresh ones."""
-    fresh = sorted({row.seed for row in run.again})
-    said = f"search: seed {run.config.get('seed')}"
-    return f"{said}; final trainings: {', '.join(map(str, fresh))}" if fresh else said
-
-
-def samples(run: Run) -> str:
-    """The sizes of the parts."""
-    if len(run.samples) != 3:
-        return "not recorded"
-    train, validation, held = (f"{number:,}" for number in run.samples)
-    return f"{train} training, {validation} validation, {held} test"
-
-
-def when(run: Run) -> str:
-    """The day and hour that it began and ended, in UTC."""
-    if not run.state.began:
-        return "not recorded"
-    began = time.strftime("%Y-%m-%d %H:%M", time.gmtime(run.state.began))
-    ended = f", ended {duration(run.state.ended - run.state.began)} later" if run.state.ended else ""
-    return f"{began} UTC{ended}"
-
-
-def percent(accuracy: float) -> str:
-    return f"{100 * accuracy:.2f} %"
-
-
-def points(difference: float) -> str:
-    """Of a difference that is not negative."""
-    return f"{100 * difference:.2f}"
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def duration(seconds: float) -> str:
-    """`95 s`, `12 min`, `3 h 05 min`."""
-    if seconds < 180:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
