@@ -201,3 +201,16 @@ def test_final_trainings_that_have_all_failed_leave_the_flattered_accuracy(
     assert "All 6 final trainings failed; the accuracy below is the flattered one of the search." in page.text
     assert "There was no final training" not in page.text
     assert "not trained again" not in page.text
+
+
+def test_the_intervals_say_that_they_leave_out_the_sample_of_the_validation_part(tmp_path: Path) -> None:
+    rows = several(4)
+    said = report(make(tmp_path / "some", rows, again=final(rows[0], (0, 1), (0.9, 0.92)))).text
+    half = 196 * (0.91 * 0.09 / 359) ** 0.5
+    assert "An interval here is over seeds alone; the validation part of 359 samples adds" in said
+    assert f"adds its own uncertainty: ± {half:.2f} points at 91.00 % (binomial, 95 %)." in said
+    said = report(make(tmp_path / "all", rows, again=final(rows[0], (0, 1), (1.0, 1.0)))).text
+    assert "359 samples adds its own uncertainty. " in said  # the formula has nothing to say of an accuracy of 1
+    path = make(tmp_path / "unknown", rows, again=final(rows[0], (0, 1), (0.9, 0.92)))
+    (path / "config.yaml").write_text("budget: 20000\n")
+    assert "over seeds alone" not in report(path).text

@@ -174,6 +174,11 @@ def leads(again: Sequence[Finalist]) -> tuple[float, float] | None:
     return before, after
 
 
+def sample_half_width(accuracy: float, samples: int) -> float:
+    """Half the width of what so many independent samples leave open of an accuracy (normal 95 %); 0 at 0 and at 1."""
+    return float(1.96 * (max(0.0, accuracy * (1 - accuracy)) / samples) ** 0.5)
+
+
 def sample_interval(accuracy: float, samples: int) -> tuple[float, float] | None:
     """What so many independent samples leave open of an accuracy (Wilson's 95 % interval)."""
     if samples < 1 or not 0 <= accuracy <= 1:

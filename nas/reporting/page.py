@@ -163,8 +163,15 @@ def _selection(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
     ]
     handed = handed_over(run, again)
     said = {"flattered": wording.flattered(run, again), "compared": wording.compared(run, again)}
-    failed = {"all_failed": wording.all_failed(run), "left_out": wording.left_out(run, again)}
-    return {"finalists": rows, **failed, "handed": handed if len(handed) > 1 else [], **said}
+    below = [sentence for sentence in (wording.beyond_seeds(run, again), wording.left_out(run, again)) if sentence]
+    failed = wording.all_failed(run)
+    return {
+        "finalists": rows,
+        "below": below,
+        "all_failed": failed,
+        "handed": handed if len(handed) > 1 else [],
+        **said,
+    }
 
 
 def _network(run: Run, folder: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from nas.reporting.finals import (
     handed_over,
     leads,
     luckiest,
+    sample_half_width,
     sample_interval,
     seed_deviation,
 )
@@ -108,6 +109,19 @@ def _mean(best: Finalist) -> str:
     if best.half_width is None:
         return f"the {fresh} ({interval(best)})"
     return f"± {points(best.half_width)} points ({fresh} and its 95 % interval)"
+
+
+def beyond_seeds(run: Run, again: Sequence[Finalist]) -> str:
+    """What the intervals leave out: that the validation part is a sample too; empty where its size is not known."""
+    best = chosen(run, again)
+    if best is None or len(run.samples) != 3 or run.samples[1] < 1:
+        return ""
+    half = sample_half_width(best.mean, run.samples[1])
+    by = f": ± {points(half)} points at {percent(best.mean)} (binomial, 95 %)" if half else ""
+    return (
+        f"An interval here is over seeds alone; the validation part of {count(run.samples[1], 'sample')} adds its own "
+        f"uncertainty{by}."
+    )
 
 
 def ended(again: Finalist) -> str:
