@@ -102,6 +102,7 @@ class _Run:
         searched, random, final, distilled = logs = [TrialLog(path / name, space) for name in LOGS.values()]
         self._executor, self._chosen = self._workers(self.devices), list[Again]()
         result = Result(path, searched.trials, random.trials, [], None, False)
+        (path / "selection.json").unlink(missing_ok=True)  # it is of what an earlier session has chosen
         if not searched.trials:
             self.directory.write_forks(space.forks(LOOKING))
         try:

@@ -103,9 +103,11 @@ def test_a_run_says_which_final_trainings_count(tmp_path: Path) -> None:
 def test_a_final_training_that_is_interrupted_mixes_no_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nas.search(**GIVEN, workers=0, final_epochs=1, out=tmp_path / "run")
     monkeypatch.setattr("nas.final._missing", lambda wanted, done: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert (tmp_path / "run" / "selection.json").exists()
     result = nas.search(**GIVEN, workers=0, final_epochs=3, out=tmp_path / "run")
     assert result.interrupted
     assert result.final == []
+    assert not (tmp_path / "run" / "selection.json").exists()  # it told of the session before
 
 
 def test_final_trainings_that_fail_are_told_and_not_repeated(
