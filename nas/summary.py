@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from rich.console import Console
 from rich.table import Table
 
@@ -120,5 +122,5 @@ def _places(result: Result) -> list[str]:
     there = [name for name in ("report.html", "trials.jsonl", "trials.csv") if (result.path / name).exists()]
     lines.append(f"Everything is in {result.path}/: {', '.join(there)}")
     if (result.folder / "predict.py").exists():
-        lines.append(f"    python {result.folder}/predict.py samples.npy")
+        lines.append(f"    python {shlex.quote(str(result.folder / 'predict.py'))} samples.npy")
     return lines
