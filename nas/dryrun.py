@@ -69,7 +69,7 @@ def _estimate(options: Options, problem: Problem, drawn: list[Candidate]) -> str
     if trials is None:
         return f"{format_time(seconds or 0)} as asked; a trial takes up to {format_time(trial)}"
     longer = LONGER if options.final_epochs is None else options.final_epochs / options.epochs
-    again = (options.finalists or FINALISTS) * (options.final_seeds or SEEDS)
+    again = min(options.finalists or FINALISTS, trials) * (options.final_seeds or SEEDS)
     trained = trials * (2 if options.wants_baseline else 1) + again * longer
     total = trained * trial / len(devices)
     limit = f", stopped at {format_time(seconds)}" if seconds else ""

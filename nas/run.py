@@ -241,7 +241,8 @@ class _Run:
         self._enter("final")
         if self.verbosity >= 0:
             longest = max(again.epochs for again in chosen)
-            count = f"the best {len(chosen)}" if len(chosen) > 1 else "the best network"
+            count = f"{len(chosen)} networks" if self.options.joins else f"the best {len(chosen)}"
+            count = "the best network" if len(chosen) == 1 else count
             seeds = f"{chosen[0].seeds} fresh seeds" if chosen[0].seeds > 1 else "a fresh seed"
             self.console.print(f"final training: {count}, {seeds}, up to {longest} epochs", highlight=False)
         with self.console.status("final training") if self.verbosity >= 0 else nullcontext():

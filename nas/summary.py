@@ -77,7 +77,8 @@ def _final(result: Result) -> list[str]:
     epochs = f"{best.metrics['epochs']:.0f} epochs, {best.metrics['seconds']:.0f} s"
     network = f"({best.params:,} parameters, {epochs}): {best.candidate.architecture}"
     number = len(result.finalists)
-    lines = [f"Final training of the best {number} on all training data: {mean} validation accuracy {network}"]
+    trained = f"the best {number}" if result.joint is None else f"{number} networks, small ones for an ensemble too,"
+    lines = [f"Final training of {trained} on all training data: {mean} validation accuracy {network}"]
     if compared := against_random(result.trials, result.baseline, result.final):
         ours, theirs, by = compared
         if ours is theirs:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import shlex
 import shutil
 import time
 import warnings
@@ -37,7 +38,7 @@ class TensorBoard(Tracker):
         self._best_so_far: dict[str, _EventFile] = {}
         self._columns: dict[str, set[type]] = {}
         self._fixed: set[str] = set()  # columns of a single value, which TensorBoard may hide
-        self.notice = f"TensorBoard: tensorboard --logdir {self._folder}"
+        self.notice = f"TensorBoard: tensorboard --logdir {shlex.quote(str(self._folder))}"
 
     @classmethod
     def of(cls, value: str, path: Path, config: Mapping[str, Any]) -> TensorBoard:

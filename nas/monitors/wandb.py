@@ -10,6 +10,7 @@ import configparser
 import logging
 import netrc
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -176,7 +177,8 @@ def _notice(project: str, mode: str, folder: Path) -> str:
     if mode == "disabled":
         return ""
     if mode != "online":
-        return f"Weights & Biases: offline, in {folder}; after `wandb login`: wandb sync {folder}/offline-run-*"
+        place = shlex.quote(str(folder))
+        return f"Weights & Biases: offline, in {folder}; after `wandb login`: wandb sync {place}/offline-run-*"
     return f"Weights & Biases: online, in project {project}"
 
 
