@@ -30,7 +30,7 @@ class Monitor:
 
         Raises `ValueError`, before anything is trained, where the monitor cannot do its work.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{cls.__name__} is no option")  # asked of monitors with a `HELP` alone
 
     def entered(self, phase: str) -> None:
         """What follows is of `search`, `random` (search at equal cost), `final` or `distilled` (trainings), `test`."""

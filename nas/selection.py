@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from statistics import mean, stdev, variance
 
 from scipy import stats
@@ -25,16 +25,12 @@ def half_width(values: Sequence[float]) -> float | None:
     return float(quantile * stdev(values) / len(values) ** 0.5)
 
 
-@dataclass(frozen=True)
-class Finalist:
-    """A network that was trained again from scratch, once for each of several fresh seeds; at least once."""
+class Sample:
+    """The accuracies of several fresh seeds, `values`; their mean, and an interval around it."""
 
-    trials: tuple[Trial, ...]
-    failed: int = 0  # more seeds, with which it did not come to an end
-
-    @cached_property
-    def values(self) -> list[float]:
-        return [trial.value for trial in self.trials]
+    @property
+    @abstractmethod
+    def values(self) -> list[float]: ...
 
     @property
     def mean(self) -> float:
@@ -42,8 +38,20 @@ class Finalist:
 
     @property
     def half_width(self) -> float | None:
-        """Of the interval around the mean; None for a single seed."""
+        """Of the interval around the mean; None where `half_width` gives none."""
         return half_width(self.values)
+
+
+@dataclass(frozen=True)
+class Finalist(Sample):
+    """A network that was trained again from scratch, once for each of several fresh seeds; at least once."""
+
+    trials: tuple[Trial, ...]
+    failed: int = 0  # more seeds, with which it did not come to an end
+
+    @property
+    def values(self) -> list[float]:
+        return [trial.value for trial in self.trials]
 
     @property
     def best(self) -> Trial:

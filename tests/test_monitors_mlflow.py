@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from telling import CONFIG, alone, copied, failed, session, trial
+from telling import CONFIG, copied, failed, session, trial
 
 from nas.trial import Trial
 from nas.watching import open_monitors
@@ -22,15 +22,8 @@ from nas.monitors.mlflow import MLflow
 WANTED = {"mlflow": ""}
 
 
-@pytest.fixture(autouse=True)
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What test_monitors.py does with each of them in a process of its own is quicker here."""
-    monkeypatch.setattr("nas.watching.Apart", lambda monitor: monitor)
-
-
-@pytest.fixture(autouse=True)
-def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone(monkeypatch, tmp_path)
+pytest_plugins = ("fixtures_trackers",)
+pytestmark = pytest.mark.usefixtures("by_itself")
 
 
 class Store:

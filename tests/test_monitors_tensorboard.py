@@ -29,10 +29,8 @@ NAMES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What test_monitors.py does with each of them in a process of its own is quicker here."""
-    monkeypatch.setattr("nas.watching.Apart", lambda monitor: monitor)
+pytest_plugins = ("fixtures_trackers",)
+pytestmark = pytest.mark.usefixtures("by_itself")
 
 
 def read(folder: Path) -> EventAccumulator:

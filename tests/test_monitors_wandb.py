@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from telling import CONFIG, alone, copied, failed, session, trial, wandb_records
+from telling import CONFIG, copied, failed, session, trial, wandb_records
 
 from nas.watching import open_monitors
 
@@ -23,15 +23,8 @@ from nas.monitors import wandb as monitor
 WANTED = {"wandb": ""}
 
 
-@pytest.fixture(autouse=True)
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What test_monitors.py does with each of them in a process of its own is quicker here."""
-    monkeypatch.setattr("nas.watching.Apart", lambda monitor: monitor)
-
-
-@pytest.fixture(autouse=True)
-def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone(monkeypatch, tmp_path)
+pytest_plugins = ("fixtures_trackers",)
+pytestmark = pytest.mark.usefixtures("by_itself")
 
 
 class Offline:

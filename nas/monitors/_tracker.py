@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,7 +65,7 @@ class Told:
             yield int(row.get("fold", 0)), int(row.get("epoch", number)), at, _figures(row)
 
 
-class Tracker(Monitor):
+class Tracker(Monitor, ABC):
     """Override `write`, and `open` and `closed` where there is something to open and to close."""
 
     def __init__(self) -> None:
@@ -75,9 +76,9 @@ class Tracker(Monitor):
     def open(self) -> None:
         """Once, before the first trial, while the workers start: the time for an import that takes its time."""
 
+    @abstractmethod
     def write(self, told: Told) -> None:
         """Write a trial; one that is `earlier` only if it has not been written."""
-        raise NotImplementedError
 
     def entered(self, phase: str) -> None:
         self.arm = phase

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from statistics import mean, variance
 
 import numpy as np
 from scipy import stats
 
 from nas.reporting.facts import FOLDERS, Run, Tried, best_first, number_of
-from nas.selection import Difference, difference, half_width
+from nas.selection import Difference, Sample, difference
 
 
 @dataclass(frozen=True)
-class Finalist:
+class Finalist(Sample):
     """A network that was trained again, once for each of several fresh seeds; `searched` is how its search saw it.
 
     `rows` are the trainings that ended, at least one; `failed` counts the others.
@@ -26,17 +25,9 @@ class Finalist:
     searched: Tried | None = None
     failed: int = 0
 
-    @cached_property
+    @property
     def values(self) -> list[float]:
         return [row.score for row in self.rows]
-
-    @property
-    def mean(self) -> float:
-        return mean(self.values)
-
-    @property
-    def half_width(self) -> float | None:
-        return half_width(self.values)
 
     @property
     def first(self) -> Tried:
