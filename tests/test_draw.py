@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 import yaml
+from toy import assert_refused
 
 from nas import plugins
 from nas.architecture import Architecture, Sketch
@@ -222,11 +223,8 @@ def test_a_trial_is_drawn_from_its_choices(run: Path, tmp_path: Path) -> None:
 def test_a_mistake_is_one_sentence_with_the_remedy_and_status_two(
     run: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([argument.format(run=run) for argument in arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert said.format(run=run) in captured.err
-    assert captured.err.count("\n") == 1
+    status = main([argument.format(run=run) for argument in arguments])
+    assert_refused(status, capsys.readouterr(), said.format(run=run))
 
 
 def test_a_search_without_a_best_network_yet_says_so(

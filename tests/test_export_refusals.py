@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from exporting import MISSING, NO_ONNX, best_trial, exported, insects, searched
+from toy import assert_refused
 
 from nas import plugins
 from nas.evaluate import save_weights
@@ -54,11 +55,8 @@ def test_a_trial_whose_weights_were_not_kept_is_refused(name: str, run: Path, tm
 def test_a_mistake_is_one_sentence_with_the_remedy_and_status_two(
     run: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([argument.format(run=run) for argument in arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert said.format(run=run) in captured.err
-    assert captured.err.count("\n") == 1
+    status = main([argument.format(run=run) for argument in arguments])
+    assert_refused(status, capsys.readouterr(), said.format(run=run))
 
 
 def test_weights_that_are_damaged_missing_or_of_another_network_are_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from test_report import Page
+from toy import assert_refused
 
 import nas
 from nas.report import main, write_report
@@ -24,11 +25,8 @@ from nas.report import main, write_report
 def test_a_mistake_is_one_sentence_and_status_two(
     tmp_path: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([argument.format(tmp=tmp_path) for argument in arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert said.format(tmp=tmp_path) in captured.err
-    assert captured.err.count("\n") == 1
+    status = main([argument.format(tmp=tmp_path) for argument in arguments])
+    assert_refused(status, capsys.readouterr(), said.format(tmp=tmp_path))
 
 
 def test_a_config_that_is_no_searchs_is_refused_in_one_sentence(

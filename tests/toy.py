@@ -165,6 +165,14 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "nas.search", *(["--no-report"] if arguments else []), *arguments]
 
 
+def assert_refused(status: int, captured: Any, said: str) -> None:
+    """A command line has refused a mistake: status 2, and one sentence that holds `said`, on standard error alone."""
+    assert status == 2
+    assert captured.out == ""
+    assert said in captured.err
+    assert captured.err.count("\n") == 1
+
+
 def alive(pid: int) -> bool:
     """Whether a process runs; one that has ended and waits for its parent does not."""
     try:
