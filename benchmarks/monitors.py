@@ -1,10 +1,10 @@
 """What watching costs a search: trials a second with each monitor over those without. `python -m benchmarks.monitors`.
 
-Many quick trials, tiny networks on the bundled digits for one epoch each: what a monitor does with a trial weighs the
-most there. Each search runs in a process of its own, in turn A B A B without and with the monitor, so that what else
-the machine does falls on both. Of the NNI web UI a page is open.
-Trials a second are counted from the first trial's end to the last one's; what a monitor
-takes at the start and at the end stands beside it, in seconds of the whole call.
+Many quick trials, tiny networks on the bundled digits for an epoch or a few: what a monitor does with a trial weighs
+the most there. Each search runs in a process of its own, in turn A B A B without and with the monitor, so that what
+else the machine does falls on both. Of the NNI web UI a page is open. Trials a second are counted from the first
+trial's end to the last one's; what a monitor takes at the start and at the end stands beside it, in seconds of the
+whole call.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ REFRESH = 10  # seconds between two looks of NNI's page
 PAIRS, TRIALS = 5, 200
 
 
-def child(monitor: str, trials: int, workers: int) -> tuple[float, float]:
+def child(monitor: str, trials: int, epochs: int, workers: int) -> tuple[float, float]:
     """Trials a second, and seconds of the whole call, of one search in this process."""
     import nas
 
@@ -47,7 +47,7 @@ def child(monitor: str, trials: int, workers: int) -> tuple[float, float]:
             "5K",
             strategy="random",
             trials=trials,
-            epochs=1,
+            epochs=epochs,
             final_epochs=0,
             baseline=False,
             workers=workers,
@@ -72,22 +72,22 @@ def look(port: int) -> None:
             time.sleep(REFRESH - 1)
 
 
-def measure(monitor: str, trials: int, workers: int) -> tuple[float, float]:
-    """`child` in a process of its own, where nobody is logged in."""
+def measure(monitor: str, *size: int) -> tuple[float, float]:
+    """`child`, of so many trials, epochs and workers, in a process of its own where nobody is logged in."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [sys.executable, "-m", "benchmarks.monitors", "--child", json.dumps([monitor, trials, workers])]
+    command = [sys.executable, "-m", "benchmarks.monitors", "--child", json.dumps([monitor, *size])]
     printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     rate, whole = json.loads(printed)
     return rate, whole
 
 
-def row(monitor: str, pairs: int, trials: int, workers: int) -> list[str]:
+def row(monitor: str, pairs: int, *size: int) -> list[str]:
     """One line of the table: medians, the ratio of the medians, and the least and the largest ratio of a pair."""
     without, watched = [], []
     for _ in range(pairs):
-        without.append(measure("", trials, workers))
-        watched.append(measure(monitor, trials, workers))
+        without.append(measure("", *size))
+        watched.append(measure(monitor, *size))
     rates = [statistics.median(rate for rate, _ in runs) for runs in (without, watched)]
     ratios = [b / a for (a, _), (b, _) in zip(without, watched, strict=True)]
     more = statistics.median(whole for _, whole in watched) - statistics.median(whole for _, whole in without)
@@ -99,6 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What each monitor costs a search of many quick trials.")
     parser.add_argument("--pairs", type=int, default=PAIRS, help="searches without and with a monitor")
     parser.add_argument("--trials", type=int, default=TRIALS, help="of each search")
+    parser.add_argument("--epochs", type=int, default=1, help="of each trial")
     parser.add_argument("--workers", type=int, default=1, help="processes that train")
     parser.add_argument("--only", nargs="+", choices=list(watching()), default=list(watching()))
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -107,7 +108,7 @@ def main() -> None:
         print(json.dumps(child(*json.loads(args.child))))
         return
     header = ["monitor", "trials/s without", "trials/s with", "ratio (pairs)", "seconds in all"]
-    print(markdown(header, [row(name, args.pairs, args.trials, args.workers) for name in args.only]))
+    print(markdown(header, [row(name, args.pairs, args.trials, args.epochs, args.workers) for name in args.only]))
 
 
 if __name__ == "__main__":

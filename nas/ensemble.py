@@ -51,7 +51,7 @@ def roommates(trials: Sequence[Trial], budget: int, epochs: int, seeds: int) -> 
     """Networks to be trained again because several of them fit the budget."""
     small = [finalists([t for t in trials if t.params <= budget // part], 1) for part in PARTS]
     distinct = {trial.candidate.key[:2]: trial for best in small for trial in best}
-    return [Again(trial, epochs, seeds) for trial in distinct.values()]
+    return [Again(trial, epochs, seeds, joining=True) for trial in distinct.values()]
 
 
 def candidates(arms: Mapping[Path, Sequence[Trial]]) -> list[Member]:

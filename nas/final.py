@@ -41,6 +41,7 @@ class Again:
     trial: Trial
     epochs: int
     seeds: int
+    joining: bool = False  # for the sake of an ensemble, not as one of the best
 
 
 def finalists(trials: Sequence[Trial], number: int = FINALISTS) -> list[Trial]:

@@ -115,7 +115,8 @@ class Handover:
     def _record(self, result: Result, handed: list[str]) -> None:
         """selection.json: which final trainings count, and what was chosen, for those who read the run."""
         numbers = {arm: [t.number for t in getattr(result, arm)] for arm in ("final", "distilled")}
-        self.directory.write_json("selection.json", {**numbers, "handed": handed, "chosen": FOLDERS[result.chosen]})
+        decided = {"joining": sorted(result.joining), "handed": handed, "chosen": FOLDERS[result.chosen]}
+        self.directory.write_json("selection.json", {**numbers, **decided})
 
     def _submit(self, function: Callable[..., T], *args: Any) -> T:
         executor = self.workers(1)

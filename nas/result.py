@@ -27,6 +27,7 @@ class Result:
     final: list[Trial]
     test_accuracy: float | None
     interrupted: bool
+    joining: frozenset[int] = frozenset()  # of `final`: the small networks that were trained for an ensemble's sake
     joint: Joint | None = None
     distilled: list[Trial] = field(default_factory=list)
     tests: int = 0  # networks or ensembles that the test part was used for, in all sessions of this run

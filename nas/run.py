@@ -111,6 +111,7 @@ class _Run:
             if self.wants_baseline:
                 self._arm("random", "random", random, searched.trials)
             result = replace(result, final=self._final(logs, spent))
+            result = replace(result, joining=_joining(result.final, self._chosen))
             result = self._joined(result)
             result = self._distilled(result, distilled)
         except KeyboardInterrupt:
@@ -272,15 +273,14 @@ class _Run:
         both, facts = [*trials, *baseline], (self.devices, options.epochs, whole, searched / whole)
         left /= (1 + options.joins) * (1 + (options.distill is not None))  # for small networks, and for a last training
         small = [trial for trial in both if options.joins and trial.params <= options.budget // 2]
-        chosen = _distinct([*affordable(both, left, *facts, growing), *affordable(small, left, *facts, ROOMS)])
+        more = [replace(again, joining=True) for again in affordable(small, left, *facts, ROOMS)]
+        chosen = _distinct([*affordable(both, left, *facts, growing), *more])
         done = [
             Again(f.trials[0], round(f.trials[0].candidate.fidelity * options.epochs), 1) for f in finalists_of(final)
         ]
         known = {again.trial.candidate.key[:2]: again.epochs for again in done}
         chosen = [replace(again, epochs=known.get(again.trial.candidate.key[:2], again.epochs)) for again in chosen]
-        return _distinct(
-            [*chosen, *done]
-        )  # what an earlier session has trained is in the choice, whatever it takes now
+        return _distinct([*chosen, *done])  # what an earlier session has trained is in the choice, whatever it takes
 
 
 def _distinct(chosen: Sequence[Again]) -> list[Again]:
@@ -289,3 +289,8 @@ def _distinct(chosen: Sequence[Again]) -> list[Again]:
     for again in chosen:
         first.setdefault(again.trial.candidate.key[:2], again)
     return list(first.values())
+
+
+def _joining(trained: Sequence[Trial], chosen: Sequence[Again]) -> frozenset[int]:
+    keys = {again.trial.candidate.key[:2] for again in chosen if again.joining}
+    return frozenset(trial.number for trial in trained if trial.candidate.key[:2] in keys)

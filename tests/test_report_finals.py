@@ -14,7 +14,7 @@ from scipy import stats
 from test_report import Rows, final, make, report, row, several
 
 from nas.reporting.facts import Run
-from nas.reporting.finals import finalists, handed_over, luckiest
+from nas.reporting.finals import finalists, handed_over, leads, luckiest
 from nas.selection import difference
 
 
@@ -65,10 +65,27 @@ def test_the_luckiest_of_several_equals_the_tabled_mean_of_the_largest_normal() 
     assert luckiest(10) == pytest.approx(1.53875, abs=1e-4)
 
 
-def decided(path: Path, final: Sequence[int], handed: Sequence[str] = ("best",), chosen: str = "best") -> None:
+def decided(
+    path: Path,
+    final: Sequence[int],
+    handed: Sequence[str] = ("best",),
+    chosen: str = "best",
+    joining: Sequence[int] = (),
+) -> None:
     """What a search writes at its end."""
-    facts = {"final": list(final), "distilled": [], "handed": list(handed), "chosen": chosen}
+    facts = {"final": list(final), "distilled": [], "joining": list(joining), "handed": list(handed), "chosen": chosen}
     (path / "selection.json").write_text(json.dumps(facts))
+
+
+def test_a_small_network_that_was_trained_for_the_ensemble_does_not_count_among_the_finalists(tmp_path: Path) -> None:
+    rows = several(4)
+    again = [*final(rows[0], (0, 1), (0.9, 0.92)), *final(rows[1], (2, 3), (0.5, 0.52))]
+    path = make(tmp_path / "run", rows, again=again)
+    decided(path, (0, 1, 2, 3))
+    assert leads(finalists(Run.read(path))) is not None
+    decided(path, (0, 1, 2, 3), joining=(2, 3))
+    assert leads(finalists(Run.read(path))) is None
+    assert "small, for the ensemble" in report(path).text
 
 
 def shorter(rows: Rows) -> Rows:

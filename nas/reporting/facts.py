@@ -98,11 +98,15 @@ def best_first(rows: Iterable[Tried]) -> list[Tried]:
 
 @dataclass(frozen=True)
 class Selection:
-    """What a search has decided at its end: the numbers of the rows of each log that count, what it wrote and chose."""
+    """What a search has decided at its end: the numbers of the rows of each log that count, what it wrote and chose.
+
+    `joining`: of the final trainings those of small networks, for an ensemble's sake.
+    """
 
     counting: Mapping[str, frozenset[int]]
     handed: tuple[str, ...]
     chosen: str
+    joining: frozenset[int] = frozenset()
 
     @classmethod
     def read(cls, file: Path) -> Selection | None:
@@ -110,7 +114,8 @@ class Selection:
         loaded = read_json(file)
         try:
             counting = {arm: frozenset(int(number) for number in loaded[arm]) for arm in ("final", "distilled")}
-            return cls(counting, tuple(str(folder) for folder in loaded["handed"]), str(loaded["chosen"]))
+            joining = frozenset(int(number) for number in loaded.get("joining", ()))
+            return cls(counting, tuple(str(name) for name in loaded["handed"]), str(loaded["chosen"]), joining)
         except (KeyError, TypeError, ValueError):
             return None
 

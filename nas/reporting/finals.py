@@ -24,6 +24,7 @@ class Finalist(Sample):
     rows: tuple[Tried, ...]
     searched: Tried | None = None
     failed: int = 0
+    joining: bool = False  # it was trained again because an ensemble needs small networks
 
     @property
     def values(self) -> list[float]:
@@ -59,10 +60,12 @@ def _together(run: Run, arm: str) -> list[Finalist]:
     seen: dict[str, Tried] = {}
     for row in run.ranked:
         seen.setdefault(row.key, row)
+    joining = run.selection.joining if run.selection is not None and arm == "final" else frozenset()
     found = []
     for key, given in together.items():
         longest = max(given)
-        found.append(Finalist(tuple(given[longest]), seen.get(key), failed[key, longest]))
+        small = any(row.number in joining for row in given[longest])
+        found.append(Finalist(tuple(given[longest]), seen.get(key), failed[key, longest], small))
     return sorted(found, key=lambda f: (f.failed > 0, -f.mean, f.first.params, f.first.number))
 
 
@@ -156,7 +159,7 @@ def luckiest(number: int) -> float:
 
 def leads(again: Sequence[Finalist]) -> tuple[float, float] | None:
     """By how much the search's first among the finalists led the others: in the search, and on fresh seeds."""
-    known = [(f.searched.score, f.mean) for f in again if f.searched is not None]
+    known = [(f.searched.score, f.mean) for f in again if f.searched is not None and not f.joining]
     if len(known) < 2:
         return None
     ahead = max(range(len(known)), key=lambda n: known[n][0])

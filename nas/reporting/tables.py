@@ -208,10 +208,11 @@ def signed(difference: float) -> str:
 
 
 def found_by(finalist: Finalist) -> str:
-    """Which search found a finalist."""
+    """Which search found a finalist, and why it is one where it is not for its accuracy."""
+    why = ", small, for the ensemble" if finalist.joining else ""
     if finalist.searched is None:
-        return "not in the log"
-    return f"{ARMS[finalist.searched.arm]}, trial {finalist.searched.number}"
+        return f"not in the log{why}"
+    return f"{ARMS[finalist.searched.arm]}, trial {finalist.searched.number}{why}"
 
 
 def _markdown(text: str) -> str:

@@ -98,6 +98,7 @@ def answer(run: Run, again: Sequence[Finalist]) -> list[str]:
         said = [f"The best network has {accuracy} validation accuracy, {_mean(best)}, with {params}."]
     if won is not None and won.folder != "best":
         said.append(f"More is expected of {won.name}: {percent(won.expected)}, with {size(run, won.params)}.")
+        said.append("Whether that difference is more than chance is not known.")
     return [*said, test(run, again)]
 
 
