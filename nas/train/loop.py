@@ -18,6 +18,7 @@ from nas.recipe import Recipe
 from nas.train.augment import augmentation, mixup
 from nas.train.average import make_average
 from nas.train.distil import Soft
+from nas.train.dropout import Bits, dropping
 from nas.train.initialise import initialise
 from nas.train.precision import autocast_type, make_scaler, memory_format
 from nas.train.resident import Resident
@@ -44,6 +45,13 @@ class Fitted:
     def best(self) -> dict[str, float]:
         return self.curve[self.best_epoch - 1]
 
+    def note(self, epoch: int, keep_last: bool) -> bool:
+        """Whether the weights after `epoch`, the last of the curve, are to be kept: the best ones, or the last."""
+        kept = epoch == 1 or keep_last or _rank(self.curve[-1]) > _rank(self.best)
+        if kept:
+            self.best_epoch = epoch
+        return kept
+
 
 def train(
     architecture: Architecture,
@@ -54,6 +62,7 @@ def train(
     epochs: int,
     patience: int,
     seed: int,
+    order: int | None = None,
     min_change: float = 0.0,
     patience_from: int = 0,
     watch: Watch | None = None,
@@ -67,24 +76,26 @@ def train(
 
     Stops after `patience` epochs without a validation accuracy higher by more than `min_change`, at epoch
     `patience_from` or later. `soft` are what a teacher says of the data; with `snapshots` more weights are left than
-    the best. All chance comes from `seed`; torch's global generator is left as it was. Raises `NotFinite`, what `watch`
+    the best. All chance comes from `seed`, but for the order of the samples where `order` says it; torch's global
+    generator is left as it was. Raises `NotFinite`, what `watch`
     raises, and `ValueError` for a recipe that the data or the device does not allow.
     """
     device, watch = data.x.device, watch or Watch()
     stopping = Patience(patience, min_change, patience_from)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)  # dropout and augmentation draw from the global generator
-        generator = Generator().manual_seed(seed)
+        torch.manual_seed(seed)  # augmentation draws from the global generator
         network = Network(architecture)
-        initialise(network, recipe.initialisation, generator)
+        initialise(network, recipe.initialisation, Generator().manual_seed(seed))
         network.to(device, memory_format=memory_format(network))  # type: ignore[call-overload]  # typed for 4-D alone
         fitted = Fitted(network)
-        passes = _Passes(network, recipe, data, epochs, generator, soft)
+        passes = _Passes(network, recipe, data, epochs, Generator().manual_seed(seed if order is None else order), soft)
         more = Snapshots(network, recipe, epochs) if snapshots else None
         kept: dict[str, Tensor] = {}
+        bits = Bits(seed)
         for epoch in range(1, epochs + 1):
             start = time.perf_counter()
-            passed = passes.epoch(watch)
+            with dropping(network, bits):
+                passed = passes.epoch(watch)
             evaluated = passes.average.evaluated(epoch, passes.unchanged)
             accuracy, loss = evaluate(evaluated, validation)
             row = {"epoch": epoch, **passed, "val_loss": loss, "val_accuracy": accuracy}
@@ -95,8 +106,7 @@ def train(
             watch.epoch(fitted.curve[-1])
             if more is not None:
                 more.after(epoch)
-            if epoch == 1 or keep_last or _rank(row) > _rank(fitted.best):
-                fitted.best_epoch = epoch
+            if fitted.note(epoch, keep_last):
                 kept = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
             if stopping.after(epoch, accuracy):
                 break
