@@ -31,7 +31,7 @@ TIGHT = 2 / 3  # of the epochs they should have, with which one more finalist or
 SCALING = 0.85  # of a second thread and each one more: what it adds to the speed of one
 BY_HEART = 0.5  # of the mistakes on validation data, the share that is no mistake on training data
 
-Key = tuple[str, Recipe, float]
+Key = tuple[str, Recipe, float, float]
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ class FinalTraining:
 
 
 def _candidate(again: Again, epochs: int) -> Candidate:
-    return replace(again.trial.candidate, fidelity=again.epochs / epochs)
+    return replace(again.trial.candidate, fidelity=again.epochs / epochs, horizon=None)
 
 
 def _missing(wanted: Sequence[Candidate], done: Mapping[Key, Sequence[Trial]]) -> list[Candidate]:
