@@ -182,11 +182,11 @@ class _Passes:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the training stands between two epochs, torch's global generators included."""
-        parts = {"network": self.network, "descent": self.descent, "average": self.average}
+        states = {"network": self.network.state_dict(), "descent": self.descent.state_dict()}
         chance = {"permutations": self.generator.get_state(), "cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             chance["cuda"] = torch.cuda.get_rng_state(self.device)
-        return {"chance": chance, **{name: part.state_dict() for name, part in parts.items()}}
+        return {**states, "average": self.average.state_dict(), "chance": chance}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.network.load_state_dict(state["network"])

@@ -73,8 +73,8 @@ class Descent:
 
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` of a new one, of the same network, needs to take the same steps from here."""
-        parts = {"optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.scaler}
-        return {name: part.state_dict() for name, part in parts.items()}
+        states = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+        return {**states, "schedule": self.schedule.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.schedule.load_state_dict(state["schedule"])
