@@ -76,7 +76,7 @@ def make(folder: str, spec: str, kind: type, *args: Any) -> Any:
 
 
 def folded(cls: type, options: Mapping[str, Any]) -> dict[str, Any]:
-    """`{'inner': 'evolution', 'inner.population': 20}`, with a keyword `inner` -> `{'inner': 'evolution:population=20'}`."""
+    """`{'inner': 'random', 'inner.size': 2} -> {'inner': 'random:size=2'}`, where `inner` is a keyword of `cls`."""
     keywords = inspect.signature(cls).parameters
     found = {key: value for key, value in options.items() if "." not in key}
     for key, value in options.items():

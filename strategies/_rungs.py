@@ -59,9 +59,9 @@ class Rung:
 
     def best(self, eta: int, but: Container[Lineage]) -> Candidate | None:
         """The best that waits, `but` for some, where it is in the best 1/eta of the rung."""
-        for *place, candidate in self.waiting:
+        for loss, number, candidate in self.waiting:
             if candidate.lineage not in but:
-                return candidate if self._rank((place[0], place[1])) < len(self.ranked) // eta else None
+                return candidate if self._rank((loss, number)) < len(self.ranked) // eta else None
         return None
 
     def among_best(self, lineage: Lineage, eta: int) -> bool:
