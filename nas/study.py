@@ -125,9 +125,10 @@ class Study:
 
     def _segment(self, job: Job) -> Job:
         """The job as a segment of a longer training: with the seed and the checkpoint of the one before it."""
-        candidate, of = job.candidate, self.checkpoint_of or (lambda number: None)
+        candidate = job.candidate
         if candidate.horizon is None:
             return job
+        of: Callable[[int], Path | None] = self.checkpoint_of or (lambda number: None)
         after = of(job.number) if candidate.progress < 1 else None
         begun = self._paused.get(candidate.lineage)
         if begun is None:
