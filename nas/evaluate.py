@@ -60,6 +60,8 @@ class Job:
     live: Path | None = None
     snapshots: bool = False  # leave more weights beside `weights`: see `nas.train.snapshots`
     teacher: Teacher | None = None
+    before: Path | None = None  # the checkpoint of this training's earlier segment, from which it goes on
+    after: Path | None = None  # where it leaves its own
 
     def watch(self) -> Watch:
         """What is told of the training while it runs."""
@@ -123,6 +125,7 @@ class Training:
         self._resident: dict[int, Any] = {}
 
     def __call__(self, job: Job) -> Outcome:
+        from nas.train.checkpoint import Segment
         from nas.train.loop import train
 
         start, watch = time.perf_counter(), job.watch()
@@ -142,8 +145,9 @@ class Training:
                 soft=self._soft(job.teacher),
                 snapshots=job.snapshots,
                 keep_last=job.final,
+                segment=Segment(max(epochs, round(stop.epochs * job.candidate.span)), *_fold_files(job, n)),
             )
-            for cut in ([self.whole] if job.final else self.searched)
+            for n, cut in enumerate([self.whole] if job.final else self.searched, 1)
         ]
         value = mean(fit.best["val_accuracy"] for fit in fits)
         if job.weights is not None and value >= job.beat and len(fits) == 1:
@@ -153,7 +157,10 @@ class Training:
         metrics = {key: mean(fit.best[key] for fit in fits) for key in ("val_accuracy", "val_loss", "train_loss")}
         if len(fits) > 1:
             metrics["val_accuracy_std"] = stdev(fit.best["val_accuracy"] for fit in fits)
-        cost = {"epochs": sum(len(fit.curve) for fit in fits), "seconds": round(time.perf_counter() - start, 4)}
+        cost = {
+            "epochs": sum(len(fit.curve) - fit.before for fit in fits),
+            "seconds": round(time.perf_counter() - start, 4),
+        }
         metrics = {**metrics, "best_epoch": round(mean(fit.best_epoch for fit in fits)), **cost}
         if job.teacher is not None:
             metrics["teacher"] = job.teacher.number
@@ -265,6 +272,14 @@ class Training:
 def snapshot_file(weights: Path, name: str) -> Path:
     """Where a training leaves a snapshot beside its weights."""
     return weights.with_name(f"{weights.stem}-{name}{weights.suffix}")
+
+
+def _fold_files(job: Job, fold: int) -> tuple[Path | None, Path | None]:
+    """The checkpoints of the segment before and of this one, for a fold counted from 1."""
+    before, after = (
+        path if path is None or fold == 1 else snapshot_file(path, f"fold{fold}") for path in (job.before, job.after)
+    )
+    return before, after
 
 
 def save_weights(state: dict[str, Any], path: Path) -> None:

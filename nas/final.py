@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 
@@ -31,7 +32,7 @@ TIGHT = 2 / 3  # of the epochs they should have, with which one more finalist or
 SCALING = 0.85  # of a second thread and each one more: what it adds to the speed of one
 BY_HEART = 0.5  # of the mistakes on validation data, the share that is no mistake on training data
 
-Key = tuple[str, Recipe, float]
+Key = tuple[str, Recipe, float, float]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def finalists(trials: Sequence[Trial], number: int = FINALISTS) -> list[Trial]:
 def contenders(trials: Sequence[Trial], number: int) -> list[Trial]:
     """Finalists of a search that gave cheap networks more epochs: first those that nothing with as few epochs beats."""
     best = finalists(trials, len(trials))
-    front = [t for n, t in enumerate(best) if all(t.candidate.fidelity < b.candidate.fidelity for b in best[:n])]
+    ended = [trial for trial in best if trial.candidate.progress == 1]
+    front = [t for n, t in enumerate(ended) if all(t.candidate.fidelity < b.candidate.fidelity for b in ended[:n])]
     return [*front, *(trial for trial in best if trial not in front)][:number]
 
 
@@ -118,6 +120,8 @@ def _wanted(trial: Trial, epochs: int, samples: int) -> int:
 
 def _epoch(trial: Trial, share: float) -> float:
     """Seconds of an epoch on all of the training part."""
+    if not trial.metrics["epochs"] and trial.curve:  # it took over what another has trained
+        return max(1e-9, mean(row.get("seconds", 0.0) for row in trial.curve) / share)
     return max(1e-9, trial.metrics["seconds"] / max(1.0, trial.metrics["epochs"]) / share)
 
 
@@ -208,7 +212,7 @@ class FinalTraining:
 
 
 def _candidate(again: Again, epochs: int) -> Candidate:
-    return replace(again.trial.candidate, fidelity=again.epochs / epochs)
+    return replace(again.trial.candidate, fidelity=again.epochs / epochs, horizon=None)
 
 
 def _missing(wanted: Sequence[Candidate], done: Mapping[Key, Sequence[Trial]]) -> list[Candidate]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from nas.checkpoints import KeepCheckpoints
 from nas.checks import check
 from nas.devices import slots
 from nas.ensemble import roommates, worth_keeping
@@ -24,7 +25,7 @@ from nas.handover import Handover
 from nas.live import Sweep
 from nas.monitors.progress import ProgressBar
 from nas.options import Options
-from nas.pace import Pace
+from nas.pace import Allowance, Pace
 from nas.problem import Problem
 from nas.provenance import config, identity, run_name
 from nas.record import LOGS
@@ -194,13 +195,17 @@ class _Run:
         """One search to the limits of the options, the random arm to those of the search; the seconds it has taken."""
         trials, seconds = self.options.limits
         seconds = None if seconds is None else seconds * self.options.search_share
+        allowance = self._allowance(known) if arm == "random" else None
         if arm == "random":
-            trials = len(known)
+            trials = len(known) if allowance is None else None
         self._enter(arm)
         weights_of, live_of = self.directory.weights_of(arm), self.directory.live_of(arm)
+        checkpoint_of = self.directory.checkpoint_of(arm)
         errors = self.directory.path / "errors.log"
         label = {"search": str(self.options.strategy), "random": "random search"}[arm]
-        bar = ProgressBar(self.console, label, trials, seconds, errors, self.verbosity)
+        bar = ProgressBar(
+            self.console, label, trials if allowance is None else allowance.trainings, seconds, errors, self.verbosity
+        )
         keep = KeepBestWeights(weights_of, worth_keeping) if self.options.joins else KeepBestWeights(weights_of)
         study = Study(
             strategy=self.problem.strategy(strategy),
@@ -210,17 +215,26 @@ class _Run:
             trials=trials,
             seconds=seconds,
             known=known,
-            monitors=(keep, Sweep(live_of), bar, self.watching),
+            monitors=(keep, KeepCheckpoints(checkpoint_of), Sweep(live_of), bar, self.watching),
             weights_of=weights_of,
             live_of=live_of,
             keep_all=self.options.joins,
             pace=None if seconds is None else self._pace(seconds),
+            checkpoint_of=checkpoint_of,
+            allowance=allowance,
         )
         study.run()
         if seconds is not None and self.options.workers != 0:  # what was cut short is not to hold up what follows
             self._executor.shutdown(cancel_futures=True)
             self._executor = self._workers(self.devices)
+        self.directory.remove_checkpoints()
         return study.elapsed()
+
+    def _allowance(self, known: Sequence[Trial]) -> Allowance | None:
+        """What random search may cost, where the search has trained several networks for few epochs; else None."""
+        if all(trial.candidate.horizon is None for trial in known):
+            return None  # as many trials
+        return Allowance.equal_to(known, self.options.epochs * self.options.folds)
 
     def _pace(self, seconds: float) -> Pace:
         options, samples = self.options, sum(cut.samples for cut in self.evaluator.searched)

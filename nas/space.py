@@ -45,12 +45,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An architecture, how to train it, and the choices that led to both. `fidelity` is the share of full training."""
+    """An architecture, how to train it, and the choices that led to both.
+
+    `fidelity` is the share of full training that it is given, and `horizon` the share that its learning rate's schedule
+    spans: more than the fidelity where the training may be continued later. None: the fidelity itself.
+    """
 
     architecture: Architecture
     recipe: Recipe
     choices: tuple[Choice, ...]
     fidelity: float = 1.0
+    horizon: float | None = None
 
     @property
     def values(self) -> dict[str, Scalar]:
@@ -61,12 +66,28 @@ class Candidate:
         """The choices, from which it is replayed, and what somebody who reads them wants to know."""
         network = self.architecture
         facts = {"params": network.num_params, "network": str(network), "widths": list(network.widths)}
-        return {**facts, "choices": self.values, "fidelity": self.fidelity}
+        shares = {"fidelity": self.fidelity} | ({} if self.horizon is None else {"horizon": self.horizon})
+        return {**facts, "choices": self.values, **shares}
 
     @property
-    def key(self) -> tuple[str, Recipe, float]:
+    def span(self) -> float:
+        """The share of full training that the schedule spans."""
+        return self.fidelity if self.horizon is None else self.horizon
+
+    @property
+    def progress(self) -> float:
+        """The share of its schedule that it is trained for: below 1 where it may be continued."""
+        return self.fidelity / self.span
+
+    @property
+    def lineage(self) -> tuple[str, Recipe, float]:
+        """Equal for two candidates of which one's training is the beginning of the other's."""
+        return self.architecture.digest, self.recipe, self.span
+
+    @property
+    def key(self) -> tuple[str, Recipe, float, float]:
         """Equal for two candidates whose training would be the same."""
-        return self.architecture.digest, self.recipe, self.fidelity
+        return self.architecture.digest, self.recipe, self.fidelity, self.span
 
 
 class SearchSpace(ABC):
@@ -211,7 +232,7 @@ class SearchSpace(ABC):
 
         return self.draw(answer)
 
-    def replay(self, values: Mapping[str, Scalar], fidelity: float = 1.0) -> Candidate:
+    def replay(self, values: Mapping[str, Scalar], fidelity: float = 1.0, horizon: float | None = None) -> Candidate:
         """The candidate of recorded choices. Raises `ValueError` where one is missing or not offered here."""
 
         def answer(name: str, options: Sequence[Scalar], weights: Sequence[float]) -> int:
@@ -221,7 +242,7 @@ class SearchSpace(ABC):
                 raise ValueError(f"{name}={values[name]!r} is not offered by space {self}; it offers {list(options)}")
             return list(options).index(values[name])
 
-        return replace(self.draw(answer), fidelity=fidelity)
+        return replace(self.draw(answer), fidelity=fidelity, horizon=horizon)
 
     def __iter__(self) -> Iterator[Candidate]:
         """Every candidate, once for each way of answering; only for small spaces."""

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -141,6 +142,14 @@ class RunDirectory:
         folder = self.path / "weights" / arm
         folder.mkdir(parents=True, exist_ok=True)
         return lambda number: folder / f"trial-{number:05d}.safetensors"
+
+    def checkpoint_of(self, arm: str) -> Callable[[int], Path]:
+        """Where a trial of an arm leaves what a later one may go on from; the folder is made when there is one."""
+        return lambda number: self.path / "checkpoints" / arm / f"trial-{number:05d}.pt"
+
+    def remove_checkpoints(self) -> None:
+        """All of them: no trial of this session is continued any more."""
+        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
 
     def tested(self, what: str) -> int:
         """Record in tests.jsonl that the test part was used for `what`; of how many that is so in this run."""

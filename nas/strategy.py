@@ -21,6 +21,9 @@ class Strategy(ABC):
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
 
+    def plan(self, epochs: int) -> None:  # noqa: B027  # most strategies need not know
+        """Told before all else how many epochs a full training has. For strategies that choose fidelities."""
+
     @abstractmethod
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
         """The next candidate, while `pending` are being evaluated. All chance comes from `rng`."""

@@ -16,7 +16,7 @@ from nas.evaluate import Job, Outcome, evaluate
 from nas.events import Broadcast, Monitor
 from nas.executor import Workers
 from nas.live import by_hand
-from nas.pace import Pace
+from nas.pace import Allowance, Pace
 from nas.space import Candidate
 from nas.store import TrialLog
 from nas.strategy import Strategy
@@ -44,6 +44,8 @@ class Study:
     keep_all: bool = False  # leave the weights of every trial, not only of those that are the best so far
     live_of: Callable[[int], Path] | None = None  # where it writes what it has to say while it runs
     pace: Pace | None = None
+    checkpoint_of: Callable[[int], Path] | None = None  # where it leaves what a later trial may go on from
+    allowance: Allowance | None = None
     _running: dict[Future[Outcome], Job] = field(default_factory=dict, init=False)
     _waiting: dict[Key, list[Job]] = field(default_factory=dict, init=False)  # candidates like one that is running
 
@@ -56,11 +58,10 @@ class Study:
         self._asked = len(taken)
         self._failed = sum(t.error is not None for t in self.log.trials)
         self._copies = len(list(takewhile(lambda t: t.copy_of is not None, reversed(self.log.trials))))
-        self._best = max((t.value for t in self.log.trials if t.values), default=float("-inf"))
+        self._bests: dict[float, float] = {}  # of each share of a schedule that trainings have come to
+        self._paused: dict[Key, Trial] = {}  # of each candidate that may be trained on, how far it has come
         for trial in self.log.trials:  # resume is replay
-            self.strategy.tell(trial)
-            if self.pace is not None:
-                self.pace.told(trial)
+            self._learn(trial)
         self._watching = Broadcast(self.monitors)
         self._watching.started(self.log.trials)
         try:
@@ -83,12 +84,13 @@ class Study:
 
     def _may_ask(self) -> bool:
         enough = self.trials is not None and self._asked >= self.trials
-        hopeless = self._failed >= HOPELESS and self._best == float("-inf")
-        return not enough and not hopeless and not self._late(0.0) and self._copies < COPIES
+        hopeless = self._failed >= HOPELESS and not self._bests
+        spent = self.allowance is not None and not self.allowance.left(len(self._running))
+        return not enough and not spent and not hopeless and not self._late(0.0) and self._copies < COPIES
 
     def _over(self) -> bool:
         """Past the grace; but a search that has no result yet waits for its first."""
-        return self._late(GRACE) and self._best > float("-inf")
+        return self._late(GRACE) and bool(self._bests)
 
     def _late(self, grace: float) -> bool:
         return self.seconds is not None and self.elapsed() >= self.seconds * (1 + grace)
@@ -105,7 +107,7 @@ class Study:
             candidate = self.pace(candidate)
         seed = int(np.random.SeedSequence((self.seed, number, 1)).generate_state(1)[0])
         weights, live = (of(number) if of else None for of in (self.weights_of, self.live_of))
-        job = Job(number, candidate, seed, weights, live=live)
+        job = self._segment(Job(number, candidate, seed, weights, live=live))
         self._asked += 1
         twin = self._finished.get(candidate.key)
         self._copies += 1
@@ -121,15 +123,32 @@ class Study:
         waiting = (job for jobs in self._waiting.values() for job in jobs)
         return [job.candidate for job in (*self._running.values(), *waiting)]
 
+    def _segment(self, job: Job) -> Job:
+        """The job as a segment of a longer training: with the seed and the checkpoint of the one before it."""
+        candidate = job.candidate
+        if candidate.horizon is None:
+            return job
+        of: Callable[[int], Path | None] = self.checkpoint_of or (lambda number: None)
+        after = of(job.number) if candidate.progress < 1 else None
+        begun = self._paused.get(candidate.lineage)
+        if begun is None:
+            return replace(job, after=after)
+        return replace(job, seed=begun.seed, before=of(begun.number), after=after)
+
+    def _beat(self, candidate: Candidate) -> float:
+        """The value from which it would be the best so far, as `best_first` ranks."""
+        further = any(progress > candidate.progress for progress in self._bests)
+        return float("inf") if further else self._bests.get(candidate.progress, float("-inf"))
+
     def _submit(self, job: Job) -> None:
         self._waiting.setdefault(job.candidate.key, [])
-        beat = float("-inf") if self.keep_all else self._best
+        beat = float("-inf") if self.keep_all else self._beat(job.candidate)
         self._running[self.executor.submit(evaluate, replace(job, beat=beat))] = job
 
     def _collect(self) -> None:
         """Wait for a job to end, and tell the strategy of all that have."""
         timeout = None
-        if self.seconds is not None and self._best > float("-inf"):
+        if self.seconds is not None and self._bests:
             timeout = max(0.0, self.seconds * (1 + GRACE) - self.elapsed())
         done = wait(self._running, timeout, FIRST_COMPLETED).done
         for future in sorted(done, key=lambda f: self._running[f].number):
@@ -170,12 +189,23 @@ class Study:
         self.log.append(trial)
         if trial.values:
             self._finished.setdefault(job.candidate.key, trial)
-            self._best = max(self._best, trial.value)
-        self.strategy.tell(trial)
-        if self.pace is not None:
-            self.pace.told(trial)
+        self._learn(trial)
         self._watching.told(trial)
         if trial.error is not None:
             self._failed += 1
             self._watching.failed(trial, trace)
         return trial
+
+    def _learn(self, trial: Trial) -> None:
+        """What a told trial changes, in this session or replayed from one before."""
+        candidate = trial.candidate
+        if trial.values:
+            self._bests[candidate.progress] = max(self._bests.get(candidate.progress, trial.value), trial.value)
+        if trial.values and trial.copy_of is None and candidate.horizon is not None:
+            begun = self._paused.get(candidate.lineage)
+            if begun is None or begun.candidate.fidelity < candidate.fidelity:
+                self._paused[candidate.lineage] = trial
+        self.strategy.tell(trial)
+        for learner in (self.pace, self.allowance):
+            if learner is not None:
+                learner.told(trial)

@@ -40,6 +40,7 @@ class Tried:
     params: int = 0
     network: str = ""
     fidelity: float = 1.0
+    progress: float = 1.0  # share of its learning rate's schedule that it was trained for
     seed: int = 0
     copy_of: int | None = None
     elapsed: float = 0.0
@@ -60,6 +61,7 @@ class Tried:
             params=int(row["params"]),
             network=_plain(str(row["network"])),
             fidelity=float(row["fidelity"]),
+            progress=float(row["fidelity"]) / (number_of(row.get("horizon")) or float(row["fidelity"])),
             seed=int(row["seed"]),
             copy_of=None if row.get("copy_of") is None else int(row["copy_of"]),
             elapsed=float(row.get("elapsed") or 0.0),
@@ -92,7 +94,7 @@ def best_first(rows: Iterable[Tried]) -> list[Tried]:
     """Those with a value, in the order of `nas.trial.best_first`."""
     return sorted(
         (row for row in rows if row.value is not None),
-        key=lambda row: (-row.score, row.copy_of is not None, row.params, row.number),
+        key=lambda row: (-row.progress, -row.score, row.copy_of is not None, row.params, row.number),
     )
 
 

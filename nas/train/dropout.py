@@ -22,6 +22,15 @@ class Bits:
     def __init__(self, seed: int) -> None:
         self._stream = np.random.SFC64(seed)
 
+    @property
+    def state(self) -> Tensor:
+        """Where the stream stands."""
+        return torch.from_numpy(self._stream.state["state"]["state"].view(np.int64).copy())
+
+    @state.setter
+    def state(self, state: Tensor) -> None:
+        self._stream.state = {**self._stream.state, "state": {"state": state.numpy().view(np.uint64).copy()}}
+
     def fill(self, words: np.ndarray) -> None:
         """The next 64-bit words of the stream, into `words`."""
         words[:] = self._stream.random_raw(len(words)).view(np.int64)
