@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean
@@ -13,10 +12,11 @@ from statistics import mean
 import numpy as np
 
 from nas.devices import cores
-from nas.evaluate import Job, Outcome, Teacher, evaluate
+from nas.evaluate import Job, Teacher
 from nas.events import Monitor
 from nas.executor import Workers
 from nas.live import Sweep
+from nas.packs import Alike, Flight, Result, Waiting, apart
 from nas.recipe import Recipe
 from nas.space import Candidate
 from nas.store import TrialLog
@@ -142,28 +142,27 @@ class FinalTraining:
     watching: Monitor = field(default_factory=Monitor)
     snapshots: bool = False
     teacher: Teacher | None = None
+    alike: Alike = apart  # which candidates a worker trains together
 
     def run(self, chosen: Sequence[Again]) -> list[Trial]:
         """Train each network as often as it is to be; those of this log, failures too, are not repeated."""
         wanted = self._wanted(chosen)
         done = self._done(wanted)
-        running: dict[Future[Outcome], Job] = {}
+        waiting, flight = Waiting(self.alike), Flight(self.executor)
         sweep = Sweep(self.live_of)
         sweep.finished()
         self.watching.started(self.log.trials)
         try:
-            for candidate in _missing(wanted, done):
-                job = self._job(candidate, len(running))
-                future = self.executor.submit(evaluate, job)
-                running[future] = job
-                if future.done():  # in this process: it has been trained
-                    done[candidate.key].append(self._record(running.pop(future), future))
-            for future in as_completed(list(running)):
-                job = running.pop(future)
-                done[job.candidate.key].append(self._record(job, future))
+            for number, candidate in enumerate(_missing(wanted, done)):
+                waiting.add(self._job(candidate, number))
+            while waiting or flight:
+                while waiting and len(flight) < self.executor.slots:
+                    flight.send(waiting.take(-(-len(waiting) // self.executor.slots)))
+                for job, result in flight.landed():
+                    done[job.candidate.key].append(self._record(job, result))
         except KeyboardInterrupt:  # what had finished is not lost
-            for future in [future for future in running if future.done()]:
-                self._record(running.pop(future), future)
+            for job, result in flight.landed(0):
+                self._record(job, result)
             raise
         finally:
             sweep.finished()
@@ -192,18 +191,17 @@ class FinalTraining:
         job = Job(number, candidate, seed, self.weights_of(number), final=True, live=self.live_of(number))
         return replace(job, snapshots=self.snapshots, teacher=self.teacher)
 
-    def _record(self, job: Job, future: Future[Outcome]) -> Trial:
+    def _record(self, job: Job, result: Result) -> Trial:
         trial, trace = Trial(job.number, job.candidate, job.seed, ended=round(time.time(), 3)), ""
-        if error := future.exception():
-            if getattr(error, "storage", False):
-                raise OSError(str(error))
-            trial, trace = replace(trial, error=str(error) or type(error).__name__), getattr(error, "trace", "")
+        if isinstance(result, BaseException):
+            if getattr(result, "storage", False):
+                raise OSError(str(result))
+            trial, trace = replace(trial, error=str(result) or type(result).__name__), getattr(result, "trace", "")
             with self.errors.open("a", encoding="utf-8") as file:
                 file.write(f"final training {trial.number}: {trial.error}\n{trace}\n")
         else:
-            outcome = future.result()
-            facts, curve = finite(outcome.metrics), tuple(map(finite, outcome.curve))
-            trial = replace(trial, values=outcome.values, metrics=facts, curve=curve)
+            facts, curve = finite(result.metrics), tuple(map(finite, result.curve))
+            trial = replace(trial, values=result.values, metrics=facts, curve=curve)
         self.log.append(trial)
         self.watching.told(trial)
         if trial.error is not None:

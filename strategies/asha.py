@@ -37,6 +37,9 @@ class Asha(Strategy):
     def plan(self, epochs: int) -> None:
         self.rungs = Rungs(levels(epochs, self.eta, self.least), self.eta)
 
+    def ahead(self) -> float:
+        return self.inner.ahead()
+
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
         return self.rungs.promotion(pending) or self.draw(rng, pending)
 

@@ -32,6 +32,8 @@ def family(recipe: Recipe) -> tuple[Hashable, ...]:
 def likeness(candidate: Candidate) -> tuple[Hashable, ...] | None:
     """Candidates that are alike in this can be trained together; None for one that must be trained alone."""
     recipe, chain = candidate.recipe, chain_of(candidate.architecture)
+    if candidate.horizon is not None:  # it may be continued, from what such a group does not leave
+        return None
     if chain is None or recipe.optimizer not in FAMILIES or recipe.average != "none":
         return None
     if any(getattr(recipe, name) != DEFAULTS[name] for name in AUGMENTATIONS) or not _float32(recipe, chain):
@@ -53,10 +55,14 @@ def seconds(candidate: Candidate) -> float:
     return arithmetic + ELEMENT * chain.width * batch + LAYER * (len(chain.blocks) + 1)
 
 
+def together(candidate: Candidate) -> tuple[Hashable, int]:
+    """What candidates must share to be trained together, and how many of them are worth it; 1 for one alone."""
+    alike = likeness(candidate)
+    return alike, 1 if alike is None else room(candidate)
+
+
 def room(candidate: Candidate) -> int:
-    """How many candidates like this one are worth training together; 1 for one that is trained alone."""
-    if likeness(candidate) is None:
-        return 1
+    """How many candidates like this one are worth training together."""
     chain, batch = chain_of(candidate.architecture), candidate.recipe.batch_size
     assert chain is not None
     # parameters, gradients, step and two moments; nine tensors of every level
