@@ -52,10 +52,13 @@ def test_the_page_answers_every_way_into_it(finished: Run) -> None:
 @pytest.mark.parametrize(
     "path",
     ["/../config.yaml", "/%2e%2e/config.yaml", "/..%2f..%2f..%2fetc/passwd", "//etc/passwd", "/config.yaml",
-     f"{API}/trial-file/trial-0/..%2f..%2fconfig.yaml", "/logs/..%2fconfig.yaml", "/static/../../../etc/passwd"],
+     f"{API}/trial-file/trial-0/..%2f..%2fconfig.yaml", "/logs/..%2fconfig.yaml", "/static/../../../etc/passwd", "/%00",
+     "/" + "a" * 5000],
 )  # fmt: skip  # a list of paths
 def test_no_file_but_those_of_the_page_is_served(finished: Run, path: str) -> None:
-    text = finished.client().get(path).text
+    answer = finished.client().get(path)
+    assert answer.status_code < 500
+    text = answer.text
     assert "root:" not in text
     assert "strategy: evolution" not in text
 
@@ -97,8 +100,28 @@ def test_with_a_token_nobody_gets_in_without_it(live: Run) -> None:
     entered = client.get("/oview?token=correct%20horse")
     assert entered.status_code == 303
     assert "httponly" in entered.headers["set-cookie"].lower()
-    assert client.cookies[COOKIE]
+    assert client.cookies[f"{COOKIE}-8080"]  # not that of a server on another port, to which it is sent as well
     assert client.get(f"{API}/trial-jobs").status_code == 200
     assert live.client("correct horse", host="[::1").get("/oview?token=correct%20horse").status_code == 403
     bearer = live.client("correct-horse", authorization="Bearer correct-horse", host="other.example")
     assert bearer.get(f"{API}/trial-jobs").status_code == 200
+
+
+@pytest.mark.parametrize("token", ["a b&c#d+e", "größe/%41", "пароль-日本"])
+def test_any_token_opens_the_door_that_it_was_made_for(live: Run, token: str) -> None:
+    client = live.client(token)
+    assert client.get("/oview", params={"token": token}).status_code == 303
+    assert client.get(f"{API}/trial-jobs").status_code == 200
+
+
+def test_a_run_that_is_moved_while_somebody_looks_is_one_sentence(
+    finished: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.web.app.FRESH", 0.0)
+    client = finished.client()
+    finished.path.rename(finished.path.with_name("elsewhere"))
+    for path in ("check-status", "trial-jobs", "trial-jobs/trial-0"):
+        answer = client.get(f"{API}/{path}")
+        assert answer.status_code == 503
+        assert "the run directory cannot be read" in answer.json()["error"]
+    assert not finished.path.exists()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from toy import environment, gone
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
     ("arguments", "said"),
     [
         (["missing"], "'missing' is no run directory"),
-        (["run", "--port", "70000"], "a port is 0..65535, got 70000"),
+        (["run", "--port", "70000"], "--port: a port is 0..65535, got 70000"),
         (["run", "--host", "0.0.0.0"], "--host 0.0.0.0 lets others in; give --token random"),
         (["run", "--token", "short"], "--token must have at least 8 characters, got 5"),
     ],
@@ -48,6 +49,8 @@ def test_a_port_that_is_taken_is_said_before_anything_is_trained(tmp_path: Path)
         with pytest.raises(ValueError, match=f"port {port} of 127.0.0.1 cannot be had"):
             nas.search(budget="5K", workers=0, monitors=[f"nni:{port}"], out=tmp_path / "run")
     assert not (tmp_path / "run" / "trials.jsonl").exists()
+    with pytest.raises(ValueError, match=r"--nni: a port is 0\.\.65535, got 99999"):
+        nas.search(budget="5K", workers=0, monitors=["nni:99999"], out=tmp_path / "run")
     with pytest.raises(ValueError, match="--nni takes a port"):
         nas.search(budget="5K", workers=0, monitors=["nni:here"], out=tmp_path / "run")
 
@@ -69,6 +72,20 @@ def test_the_server_ends_with_the_process_that_it_serves(finished: Run) -> None:
     server.stderr.close()
     server.wait()
     listening.close()
+
+
+def test_the_address_that_is_printed_opens_the_door_whatever_the_token(
+    finished: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def serve(run: Path, listening: socket.socket, token: str | None) -> None:
+        listening.close()
+
+    monkeypatch.setattr("nas.web.serve.serve", serve)
+    token = "a b&c#d+e/ü%41"
+    assert main([str(finished.path), "--port", "0", "--token", token]) == 0
+    address = capsys.readouterr().out.partition("http://")[2].removesuffix(" (Ctrl-C ends it)\n")
+    assert " " not in address
+    assert parse_qs(urlsplit(f"//{address}").query) == {"token": [token]}
 
 
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
