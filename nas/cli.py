@@ -80,8 +80,8 @@ def _gathered(given: dict[str, Any]) -> dict[str, Any]:
 @click.option("-q", "--quiet", is_flag=True, help="Nothing but the path of the result.")
 def search(config: str | None, dry_run: bool, verbose: int, quiet: bool, **given: Any) -> int:
     """Search for the best network inside a parameter budget, and export it."""
-    from_file = read_yaml(config) if config else {}
-    options = Options.of({**from_file, **_gathered(given)})
+    from_file, here = read_yaml(config) if config else {}, _gathered(given)
+    options = Options.of({**from_file, **here}, {name: f"--{name.replace('_', '-')}" for name in here})
     console, progress = Console(), Console(stderr=True)
     if dry_run:
         describe(options, console)
@@ -97,4 +97,4 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 (every trial failed), 2 (a user's mistake), 130 (Ctrl-C)."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are the workers'; a controller's LSTM needs one
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is saved like Ctrl-C
-    return run_command(search, arguments, "nas.search", "interrupted before the search began")
+    return run_command(search, arguments, "nas.search", "interrupted; the same command begins again, or goes on")

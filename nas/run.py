@@ -34,7 +34,7 @@ from nas.selection import finalists_of
 from nas.store import KeepBestWeights, RunDirectory, TrialLog
 from nas.study import Study
 from nas.trial import Trial, best_first
-from nas.watching import open_monitors
+from nas.watching import close_monitors, open_monitors
 
 ROOMS = ((1, 2), (1, 3), (2, 3))  # networks and seeds of each, of those that share the budget with others
 LOOKING = 0.5  # seconds of draws that show those who watch what the space offers
@@ -69,12 +69,15 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
         result = _Run(options, problem, training, directory, devices, console, verbosity, watching).run()
         phase = "interrupted" if result.interrupted else "done"
         return result
+    except KeyboardInterrupt:  # while an earlier one was being seen to: in haste, so without a report
+        phase, options = "interrupted", replace(options, report=False)
+        raise
     finally:
         directory.enter(phase)
         directory.close()
         if options.report and phase != "failed":
             _report(path, console)
-        watching.closed(path)
+        close_monitors(watching, options.monitors, path, console, verbosity)
 
 
 def _report(path: Path, console: Console) -> None:
