@@ -69,6 +69,11 @@ def _gathered(given: dict[str, Any]) -> dict[str, Any]:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @_options
+@click.option(
+    "--fused/--no-fused",
+    default=None,
+    help="Small perceptrons many at once (on); the same numbers up to rounding.",
+)
 @click.option("--baseline/--no-baseline", default=None, help="Random search at equal cost (on, except under --time).")
 @click.option("--no-final", is_flag=True, help="No final training: the best network is that of the search.")
 @click.option("--ensemble", is_flag=True, default=None, help="Join trained networks inside the parameter budget.")

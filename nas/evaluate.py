@@ -124,12 +124,20 @@ class Training:
     """Trains the candidate's network; the objective is validation accuracy, the mean over `folds`.
 
     In the search it is that of the best epoch; in a final training that of the last one, which is not flattered.
+    `fused`: perceptrons by `nas.train.fused`, alone or several at once, with the same numbers up to rounding.
     """
 
     def __init__(
-        self, dataset: Dataset, stopping: Stopping, *, sample: float = 1.0, folds: int = 1, seed: int = 0
+        self,
+        dataset: Dataset,
+        stopping: Stopping,
+        *,
+        sample: float = 1.0,
+        folds: int = 1,
+        seed: int = 0,
+        fused: bool = True,
     ) -> None:
-        self.dataset, self.stopping, self.seed = dataset, stopping, seed
+        self.dataset, self.stopping, self.seed, self.fused = dataset, stopping, seed, fused
         part = sampled(dataset, sample, seed)
         self.whole = Cut(dataset)
         searched = self.whole if part is dataset else Cut(part)
@@ -151,24 +159,33 @@ class Training:
     def together(self, jobs: Sequence[Job]) -> list[Outcome | Exception]:
         """Each job's outcome or failure. Those that `nas.train.fused` can train as one must be alike in its sense."""
         began, watches = time.perf_counter(), [job.watch() for job in jobs]
-        fits: list[list[Fitted] | Exception] = [[] for _ in jobs]
+        fits: list[list[Fitted]] = [[] for _ in jobs]
+        failures: dict[int, Exception] = {}
         for fold, cut in enumerate([self.whole] if jobs[0].final else self.searched, 1):
-            left = [n for n, fit in enumerate(fits) if not isinstance(fit, Exception)]
+            left = [n for n in range(len(jobs)) if n not in failures]
             for n, found in zip(left, self._train([(jobs[n], watches[n]) for n in left], cut, fold), strict=True):
-                fits[n] = found if isinstance(found, Exception) else [*fits[n], found]
-        seconds = time.perf_counter() - began
-        return [
-            fit if isinstance(fit, Exception) else self._outcome(job, fit, seconds / len(jobs))
-            for job, fit in zip(jobs, fits, strict=True)
-        ]
+                if isinstance(found, Exception):
+                    failures[n] = found
+                else:
+                    fits[n].append(found)
+        seconds = (time.perf_counter() - began) / len(jobs)
+        return [failures.get(n) or self._outcome(job, fits[n], seconds) for n, job in enumerate(jobs)]
 
     def _train(self, jobs: Sequence[tuple[Job, Watch]], cut: Cut, fold: int) -> list[Fitted | Exception]:
         """On one cut of the data."""
         from nas.train.fused.group import train_together
         from nas.train.fused.plan import likeness
 
+        if not jobs:
+            return []
         job = jobs[0][0]
-        if self._device.type != "cpu" or likeness(job.candidate) is None or job.snapshots or job.teacher is not None:
+        if (
+            not self.fused
+            or self._device.type != "cpu"
+            or likeness(job.candidate) is None
+            or job.snapshots
+            or job.teacher is not None
+        ):
             return [self._alone(job, watch, cut, fold) for job, watch in jobs]
         try:
             members = [self._member(job, watch) for job, watch in jobs]

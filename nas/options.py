@@ -48,6 +48,7 @@ class Options:
     workers: int | str = "auto"
     device: str = "auto"
     baseline: bool | None = None
+    fused: bool = True
     report: bool = True
     ensemble: bool = False
     distill: float | None = None
@@ -248,6 +249,7 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "workers": _workers,
     "device": _device,
     "baseline": _switch,
+    "fused": _switch,
     "monitors": _monitors,
     "report": _switch,
     "ensemble": _switch,

@@ -24,6 +24,7 @@ WITHOUT_EFFECT = {
     "workers",
     "device",
     "baseline",
+    "fused",
     "out",
     "final_epochs",
     "finalists",

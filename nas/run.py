@@ -26,6 +26,7 @@ from nas.live import Sweep
 from nas.monitors.progress import ProgressBar
 from nas.options import Options
 from nas.pace import Allowance, Pace
+from nas.packs import Alike, apart
 from nas.problem import Problem
 from nas.provenance import config, identity, run_name
 from nas.record import LOGS
@@ -33,6 +34,7 @@ from nas.result import Result
 from nas.selection import finalists_of
 from nas.store import KeepBestWeights, RunDirectory, TrialLog
 from nas.study import Study
+from nas.train.fused.plan import together
 from nas.trial import Trial, best_first
 from nas.watching import close_monitors, open_monitors
 
@@ -49,7 +51,8 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
     dataset = problem.load()
     warnings = check(dataset)
     stopping = Stopping(options.epochs, options.patience, options.min_change, options.patience_from)
-    training = Training(dataset, stopping, sample=options.sample, folds=options.folds, seed=options.seed)
+    sample, folds, seed = options.sample, options.folds, options.seed
+    training = Training(dataset, stopping, sample=sample, folds=folds, seed=seed, fused=options.fused)
     same = identity(options, dataset)
     path, facts = options.out or Path("runs") / run_name(same), config(options, dataset)
     directory = RunDirectory(path, facts, same)
@@ -224,6 +227,7 @@ class _Run:
             keep_all=self.options.joins,
             pace=None if seconds is None else self._pace(seconds),
             checkpoint_of=checkpoint_of,
+            alike=self._alike,
             allowance=allowance,
         )
         study.run()
@@ -273,7 +277,12 @@ class _Run:
         options, directory = self.options, self.directory
         places = directory.weights_of(arm), directory.live_of(arm), directory.path / "errors.log"
         training = FinalTraining(log, executor, options.seed, options.epochs, *places, self.watching)
-        return replace(training, snapshots=options.joins)
+        return replace(training, snapshots=options.joins, alike=apart if options.joins else self._alike)
+
+    @property
+    def _alike(self) -> Alike:
+        """Which candidates a worker trains together; others have workers of their own."""
+        return together if self.options.fused and self.devices[0] == "cpu" else apart
 
     def _finalists(self, logs: Sequence[TrialLog], spent: float) -> list[Again]:
         """Which networks, for as many epochs and seeds as the options, or the time not yet spent, allow."""

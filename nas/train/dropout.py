@@ -6,8 +6,9 @@ four elements of each 64-bit word of SFC64 take a tenth of that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -31,20 +32,16 @@ class Bits:
     def state(self, state: Tensor) -> None:
         self._stream.state = {**self._stream.state, "state": {"state": state.numpy().view(np.uint64).copy()}}
 
-    def fill(self, words: np.ndarray) -> None:
-        """The next 64-bit words of the stream, into `words`."""
-        words[:] = self._stream.random_raw(len(words)).view(np.int64)
+    def fill(self, layers: Sequence[np.ndarray]) -> None:
+        """Draw for one layer after the other, into arrays of int16."""
+        sizes = [-(-len(layer) // 4) * 4 for layer in layers]  # each begins with a fresh word
+        drawn = self._stream.random_raw(sum(sizes) // 4).view(np.int16)
+        for layer, start in zip(layers, accumulate(sizes, initial=0), strict=False):
+            layer[:] = drawn[start : start + len(layer)]
 
     def elements(self, number: int) -> Tensor:
         """So many random int16, (number,)."""
-        words = np.empty(words_of(number), dtype=np.int64)
-        self.fill(words)
-        return torch.from_numpy(words).view(torch.int16)[:number]
-
-
-def words_of(elements: int) -> int:
-    """64-bit words from which so many elements are drawn."""
-    return -(-elements // 4)
+        return torch.from_numpy(self._stream.random_raw(-(-number // 4)).view(np.int16)[:number])
 
 
 def threshold(p: float) -> int:

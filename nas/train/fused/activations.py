@@ -12,6 +12,8 @@ from torch import Tensor
 
 Step = Callable[[], Any]
 aten = torch.ops.aten
+_threshold, _softplus = aten.threshold_backward.grad_input, aten.softplus_backward.grad_input
+_leaky, _leaky_backward = aten.leaky_relu.out, aten.leaky_relu_backward.grad_input
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,15 @@ def _relu(x: Tensor, *, out: Tensor) -> Tensor:
 
 
 GRADIENTS: dict[str, Gradient] = {
-    "relu": Gradient(_relu, lambda g, x, grad_input: aten.threshold_backward(g, x, 0, grad_input=grad_input)),
-    "gelu": Gradient(aten.gelu, aten.gelu_backward),
-    "silu": Gradient(aten.silu, aten.silu_backward),
-    "tanh": Gradient(torch.tanh, aten.tanh_backward, keeps_output=True),
-    "sigmoid": Gradient(torch.sigmoid, aten.sigmoid_backward, keeps_output=True),
-    "softplus": Gradient(
-        aten.softplus, lambda g, x, grad_input: aten.softplus_backward(g, x, 1, 20, grad_input=grad_input)
-    ),
+    "relu": Gradient(_relu, lambda g, x, grad_input: _threshold(g, x, 0, grad_input=grad_input)),
+    "gelu": Gradient(aten.gelu.out, aten.gelu_backward.grad_input),
+    "silu": Gradient(aten.silu.out, aten.silu_backward.grad_input),
+    "tanh": Gradient(torch.tanh, aten.tanh_backward.grad_input, keeps_output=True),
+    "sigmoid": Gradient(torch.sigmoid, aten.sigmoid_backward.grad_input, keeps_output=True),
+    "softplus": Gradient(aten.softplus.out, lambda g, x, grad_input: _softplus(g, x, 1, 20, grad_input=grad_input)),
     "leakyrelu": Gradient(
-        lambda x, out: aten.leaky_relu(x, 0.01, out=out),
-        lambda g, x, grad_input: aten.leaky_relu_backward(g, x, 0.01, False, grad_input=grad_input),
+        lambda x, out: _leaky(x, 0.01, out=out),
+        lambda g, x, grad_input: _leaky_backward(g, x, 0.01, False, grad_input=grad_input),
     ),
 }
 

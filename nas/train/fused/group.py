@@ -100,7 +100,8 @@ class _Group:
         self.batch = min(members[0].recipe.batch_size, len(data))
         self.shape, self.device = members[0].architecture.input_shape, data.x.device
         self.steps = len(list(self._batches(torch.empty(len(data)))))  # of an epoch
-        self.trainings = [_Training(member, epochs * self.steps) for member in members]
+        with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own
+            self.trainings = [_Training(member, epochs * self.steps) for member in members]
         self.active = sorted(self.trainings, key=lambda training: training.likeness)
         self.generators = {member.order: Generator().manual_seed(member.order) for member in members}
         self._assemble()
@@ -206,5 +207,6 @@ class _Group:
             tape.xs[0].copy_(self.validation.samples(rows, self.shape).flatten(1))
             tape.forward()
             totals += torch.stack(measure.evaluated(self.validation.y.index_select(0, rows).unsqueeze(0)))
-        totals /= len(self.validation)
-        return [{"val_loss": loss, "val_accuracy": hits} for loss, hits in zip(*totals.tolist(), strict=True)]
+        number = len(self.validation)
+        found = zip(*totals.tolist(), strict=True)
+        return [{"val_loss": loss / number, "val_accuracy": hits / number} for loss, hits in found]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas.train.dropout import Bits, scale, threshold, words_of
+from nas.train.dropout import LEVELS, Bits, scale, threshold
 from nas.train.fused.activations import Step
 from nas.train.fused.stack import Stack
 
@@ -24,38 +24,30 @@ class Masks:
         self.levels = [torch.ones(rows.number, batch, device=stack.device) for rows in stack.levels]
         self.inputs: dict[int, Tensor] = {}
         self._steps: list[Step] = []
-        self._words: list[np.ndarray] = []
+        self._drawn: list[list[np.ndarray]] = [[] for _ in stack.chains]  # int16, of each member layer by layer
         for member, chain in enumerate(stack.chains):
-            masks: list[tuple[float, Tensor]] = []
             if chain.p:
-                self.inputs[member] = torch.empty(stack.features, batch, device=stack.device)
-                masks.append((chain.p, self.inputs[member]))
-            for level, block in enumerate(chain.blocks):
-                if block.p:
-                    masks.append((block.p, self.levels[level][stack.levels[level].of_member(member)]))
-            self._words.append(self._drawn(masks))
-        for level, rows in enumerate(stack.levels):
-            blocks = [stack.block(member, level) for member in rows.members]
-            if any(block.p for block in blocks):
-                scales = [scale(block.p) for block in blocks for _ in range(block.width)]
-                self._steps.append(partial(self.levels[level].mul_, torch.tensor(scales).unsqueeze(1)))
-        for member, mask in self.inputs.items():
-            self._steps.append(partial(mask.mul_, scale(stack.chains[member].p)))
+                self.inputs[member] = torch.ones(stack.features, batch, device=stack.device)
+                self._write(self.inputs[member], [(member, chain.p, slice(0, stack.features))])
+        for level, (rows, mask) in enumerate(zip(stack.levels, self.levels, strict=True)):
+            shares = [(member, stack.block(member, level).p, rows.of_member(member)) for member in rows.members]
+            if any(p for _, p, _ in shares):
+                self._write(mask, shares)
 
-    def _drawn(self, masks: Sequence[tuple[float, Tensor]]) -> np.ndarray:
-        """The 64-bit words that these masks of one member are made of."""
-        sizes = [words_of(mask.numel()) for _, mask in masks]
-        words = torch.empty(sum(sizes), dtype=torch.int64)
-        for piece, (p, mask) in zip(torch.split(words, sizes) if masks else (), masks, strict=True):
-            drawn = piece.view(torch.int16)[: mask.numel()].view(mask.shape)
-            self._steps.append(partial(torch.ge, drawn, threshold(p), out=mask))
-        found: np.ndarray = words.numpy()
-        return found
+    def _write(self, mask: Tensor, shares: Sequence[tuple[int, float, slice]]) -> None:
+        """Write down how a mask is made, of members that own rows of it and drop such a share."""
+        bits = torch.full(mask.shape, LEVELS // 2 - 1, dtype=torch.int16)  # nothing is dropped
+        least, scales = torch.full((len(mask), 1), threshold(0.0), dtype=torch.int16), torch.ones(len(mask), 1)
+        for member, p, rows in shares:
+            if p:
+                self._drawn[member].append(bits[rows].view(-1).numpy())
+                least[rows], scales[rows] = threshold(p), scale(p)
+        self._steps += [partial(torch.ge, bits, least, out=mask), partial(mask.mul_, scales)]
 
     def draw(self, bits: Sequence[Bits]) -> None:
         """From the streams of the members."""
-        for stream, words in zip(bits, self._words, strict=True):
-            if len(words):
-                stream.fill(words)
+        for stream, layers in zip(bits, self._drawn, strict=True):
+            if layers:
+                stream.fill(layers)
         for step in self._steps:
             step()
