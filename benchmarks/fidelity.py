@@ -8,25 +8,37 @@ search goes on until its networks are dealt and no promotion is left.
 
 Regret, in points: the validation accuracy, trained in full, of the best of its networks minus that of its choice.
 
+With `--searches 5`, real searches instead, of five seeds: as many epochs for every strategy as twelve full trainings
+have, checkpoints and all; accuracy of the choice on the validation part, by which it was chosen, and on the test part.
+
     python -m benchmarks.fidelity
     python -m benchmarks.fidelity --table 60 --networks 30
+    python -m benchmarks.fidelity --searches 5
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
 from benchmarks.tables import interval, markdown
 from nas.budget import Budget
+from nas.checkpoints import KeepCheckpoints
 from nas.data.digits import Digits
 from nas.evaluate import Job, Stopping, Training
+from nas.executors.inline import Inline
+from nas.pace import Allowance
 from nas.plugins import make
 from nas.space import Candidate, SearchSpace
+from nas.store import KeepBestWeights, TrialLog
 from nas.strategy import Strategy
+from nas.study import Study
 from nas.train.loop import Patience
 from nas.trial import Trial, best_first
 from search_spaces.mlp import MLP
@@ -34,6 +46,8 @@ from strategies.asha import Asha
 from strategies.hyperband import Hyperband
 
 EPOCHS = 27
+SEARCHED = 12  # full trainings whose epochs a real search has
+REAL = ("random", "evolution", "asha:inner=random", "asha:inner=evolution", "hyperband:inner=evolution")
 STRATEGIES = ("asha:eta=3", "asha:eta=2", "asha:eta=4", "asha:eta=3,least=3", "hyperband:eta=3")
 
 Curve = np.ndarray  # validation accuracy of the best epoch so far, (epochs,)
@@ -124,14 +138,72 @@ def compare(table: Sequence[Network], space: SearchSpace, number: int, seeds: in
     return markdown(["strategy", "epochs", "times fewer", "regret, points", "largest"], lines)
 
 
+@dataclass
+class Spent(Allowance):
+    """Counts the epochs that a trial has trained itself."""
+
+    def told(self, trial: Trial) -> None:
+        self.spent += int(trial.metrics["epochs"])
+
+
+def search_for_real(
+    spec: str, space: SearchSpace, training: Training, seed: int, epochs: int
+) -> tuple[int, float, float]:
+    """Trials, and the accuracy of the best of them on the validation and on the test part."""
+    strategy = make("strategies", spec, Strategy, space)
+    strategy.plan(EPOCHS)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "weights").mkdir()
+        of = {kind: _place(folder / kind) for kind in ("weights", "checkpoints")}
+        study = Study(
+            strategy,
+            TrialLog(folder / "trials.jsonl", space),
+            Inline(training, "cpu"),
+            seed,
+            allowance=Spent(epochs, EPOCHS),
+            weights_of=of["weights"],
+            checkpoint_of=of["checkpoints"],
+            monitors=(KeepBestWeights(of["weights"]), KeepCheckpoints(of["checkpoints"])),
+        )
+        trials = study.run()
+        best = best_first(trials)[0]
+        tested = training.test(best.candidate, of["weights"](best.number))
+        assert tested is not None
+        return len(trials), best.value, tested
+
+
+def _place(folder: Path) -> Callable[[int], Path]:
+    return lambda number: folder / str(number)
+
+
+def searches(space: SearchSpace, seeds: int) -> str:
+    """A line a strategy: trials, accuracy in points, and what that is ahead of random search on the same seeds."""
+    training = Training(Digits().load(0), Stopping(EPOCHS, patience=EPOCHS))
+    epochs = SEARCHED * EPOCHS
+    runs = {spec: [search_for_real(spec, space, training, s, epochs) for s in range(seeds)] for spec in REAL}
+    found = {spec: np.array(results) * (1, 100, 100) for spec, results in runs.items()}  # (seeds, 3)
+    lines = []
+    for spec, results in found.items():
+        validation, test = ("{:.2f} ± {:.2f}".format(*interval(results[:, n])) for n in (1, 2))
+        ahead = "{:+.2f} ± {:.2f}".format(*interval(results[:, 1] - found["random"][:, 1]))
+        lines.append([spec, f"{results[:, 0].mean():.0f}", validation, "" if spec == "random" else ahead, test])
+    return markdown(["strategy", "trials", "validation, %", "ahead of random", "test, %"], lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--table", type=int, default=240, help="networks that are trained")
     parser.add_argument("--networks", type=int, nargs="+", default=[30, 60, 120], help="of a search")
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--searches", type=int, metavar="SEEDS", help="real searches, of so many seeds, instead")
     args = parser.parse_args()
     torch.set_num_threads(1)
     space = MLP((1, 8, 8), 10, Budget(50_000))
+    if args.searches:
+        print(f"{SEARCHED * EPOCHS} epochs each, {args.searches} seeds; mean ± 95 % t-interval over seeds.\n")
+        print(searches(space, args.searches))
+        return
     table = train_table(space, args.table)
     for number in args.networks:
         print(f"\n{number} networks of {len(table)}, {args.seeds} seeds; mean ± 95 % t-interval over seeds.\n")

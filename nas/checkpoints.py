@@ -53,7 +53,7 @@ class KeepCheckpoints(Monitor):
 
     def _remove(self, trial: Trial) -> None:
         for file in self._files(trial.number):
-            file.unlink()
+            file.unlink(missing_ok=True)
         if trial.number in self._sizes:
             self._total -= self._sizes.pop(trial.number)
             del self._kept[trial.candidate.lineage]
