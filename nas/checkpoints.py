@@ -24,6 +24,7 @@ class KeepCheckpoints(Monitor):
         self._checkpoint_of, self._most = checkpoint_of, most
         self._kept: dict[tuple[Any, ...], Trial] = {}  # by lineage
         self._sizes: dict[int, int] = {}  # by number
+        self._total = 0
 
     def started(self, history: Sequence[Trial]) -> None:
         for trial in history:
@@ -46,13 +47,15 @@ class KeepCheckpoints(Monitor):
         if furthest is trial and candidate.progress < 1:
             self._kept[candidate.lineage] = trial
             self._sizes[trial.number] = sum(file.stat().st_size for file in self._files(trial.number))
-        while sum(self._sizes.values()) > self._most:
+            self._total += self._sizes[trial.number]
+        while self._total > self._most:
             self._remove(min(self._kept.values(), key=lambda kept: kept.value))
 
     def _remove(self, trial: Trial) -> None:
         for file in self._files(trial.number):
-            file.unlink()
-        if self._sizes.pop(trial.number, None) is not None:
+            file.unlink(missing_ok=True)
+        if trial.number in self._sizes:
+            self._total -= self._sizes.pop(trial.number)
             del self._kept[trial.candidate.lineage]
 
     def _files(self, number: int) -> Iterator[Path]:

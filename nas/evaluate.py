@@ -51,7 +51,8 @@ class Job:
     """Evaluate a candidate. The weights go to `weights` if the value is at least `beat`; rows, as they come, to `live`.
 
     `final`: train on the whole training part, once, to the last epoch, which is kept; not on a sample or in folds, and
-    not to the best epoch, as the search may.
+    not to the best epoch, as the search may. A candidate with a horizon is trained for its fidelity from the checkpoint
+    `before`, or from scratch where that is of no use; the checkpoint `after` is for those who train it on.
     """
 
     number: int
@@ -64,8 +65,8 @@ class Job:
     live: Path | None = None
     snapshots: bool = False  # leave more weights beside `weights`: see `nas.train.snapshots`
     teacher: Teacher | None = None
-    before: Path | None = None  # the checkpoint of this training's earlier segment, from which it goes on
-    after: Path | None = None  # where it leaves its own
+    before: Path | None = None
+    after: Path | None = None
 
     def watch(self) -> Watch:
         """What is told of the training while it runs."""

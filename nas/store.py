@@ -188,7 +188,10 @@ class RunDirectory:
         rows = []
         for trial in sorted(trials, key=lambda t: t.number):
             data = trial.to_json()
-            flat = {key: data[key] for key in ("number", "params", "network", "seed", "error", "copy_of", "elapsed")}
+            flat = {
+                key: data[key]
+                for key in ("number", "params", "network", "fidelity", "seed", "error", "copy_of", "elapsed")
+            }
             flat["value"] = data["values"][0] if data["values"] else None
             facts = {**flat, **data["metrics"]}
             choices = {f"choice {k}" if k in facts else k: v for k, v in data["choices"].items()}

@@ -14,7 +14,7 @@ EPOCHS = 9  # of a full training, until a strategy is told
 FAILED = float("inf")  # the loss of a training that did not come to its end
 
 Lineage = tuple[str, Recipe, float]
-Place = tuple[float, int]  # the loss, and how many were told before: of equal losses the first to be told is better
+Place = tuple[float, int]  # the loss, and a number in order: of equal losses the first to be told is better
 
 
 def levels(epochs: int, eta: int, least: int) -> list[int]:
@@ -34,6 +34,7 @@ class Rung:
     """The candidates trained to one fidelity."""
 
     told: dict[Lineage, Place] = field(default_factory=dict)
+    number: int = 0  # of the next place
     ranked: list[Place] = field(default_factory=list)  # best first; failures are at the end
     waiting: list[tuple[float, int, Candidate]] = field(default_factory=list)  # those that may be promoted, best first
 
@@ -45,7 +46,8 @@ class Rung:
             return
         if before is not None:
             self.ranked.remove(before)
-        place = (loss, len(self.told))
+        place = (loss, self.number)
+        self.number += 1
         self.told[candidate.lineage] = place
         insort(self.ranked, place)
         if trial.values:

@@ -133,6 +133,16 @@ def test_the_same_candidate_twice_is_one_of_its_rung() -> None:
     assert len(played.deal.heard) == 3  # the inner strategy has asked for it, and hears of it
 
 
+def test_a_result_takes_the_place_of_a_failure_and_is_ranked_with_all_others() -> None:
+    played = Played()
+    played.play([None, 0.5])
+    again = replace(played.deal.candidates[0], fidelity=NINTH, horizon=FULL)
+    played.asha.tell(Trial(9, again, 0, (0.5,)))
+    assert played.asha.rungs.promotion(()) is None  # two are told
+    played.play([0.5])  # three, all alike: the first of them is promoted
+    assert played.ask() == (1, THIRD)
+
+
 @given(st.integers(2, 4), st.integers(1, 5), st.integers(0, 10**6))
 def test_whoever_is_promoted_is_among_the_best_of_its_rung_and_is_so_once(eta: int, workers: int, seed: int) -> None:
     played, rng = Played(eta), random.Random(seed)

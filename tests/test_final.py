@@ -131,6 +131,14 @@ def test_epochs_on_all_the_data_take_longer_than_those_on_a_sample() -> None:
     assert [again.epochs for again in found] == [24, 24]
 
 
+def test_an_epoch_of_a_promotion_that_had_nothing_left_to_train_takes_as_long_as_its_curve_says() -> None:
+    rows = ({"train_accuracy": 0.99, "val_accuracy": 0.9, "seconds": 0.5},) * 4
+    promoted = replace(trial(0, candidate(), 0.9, seconds=0.001, epochs=0), curve=rows)
+    trained = replace(promoted, metrics={"seconds": 2.0, "epochs": 4})
+    found = [affordable([one], 8.0, ["cuda:0"], epochs=8, samples=9) for one in (promoted, trained)]
+    assert [again.epochs for again in found[0]] == [again.epochs for again in found[1]] == [16]
+
+
 @pytest.mark.parametrize(("samples", "longer"), [(10_000, 8), (40_000, 6), (100_000, 4), (10**7, 4)])
 def test_samples_that_have_been_seen_often_are_not_worth_more_epochs(samples: int, longer: int) -> None:
     found = affordable([learned(0, by_heart=False)], 1e6, ["cuda:0"], epochs=8, samples=samples)

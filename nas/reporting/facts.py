@@ -86,6 +86,11 @@ class Tried:
         return self.metrics.get("epochs", 0.0)
 
     @property
+    def length(self) -> float:
+        """Epochs of the whole training, those of trials that it goes on from too."""
+        return max(self.epochs, len(self.curve))
+
+    @property
     def seconds(self) -> float:
         return self.metrics.get("seconds", 0.0)
 
@@ -172,8 +177,19 @@ class Run:
 
     @cached_property
     def trained(self) -> list[Tried]:
-        """Those that have a value of their own: no failures, no copies."""
-        return [row for row in self.tried if row.value is not None and row.copy_of is None]
+        """Those that have a value of their own: no failures, no copies, and of a network its furthest training."""
+        own = [row for row in self.tried if row.value is not None and row.copy_of is None]
+        furthest: dict[str, float] = {}
+        for row in own:
+            furthest[row.key] = max(row.progress, furthest.get(row.key, 0.0))
+        return [row for row in own if row.progress == furthest[row.key]]
+
+    @cached_property
+    def rungs(self) -> list[int]:
+        """Epochs of the rungs at which the search has left trainings and gone on with the best; none without rungs."""
+        if all(row.progress == 1 for row in self.search):
+            return []
+        return sorted({max(1, round(int(self.config["epochs"]) * row.fidelity)) for row in self.search})
 
     @cached_property
     def ranked(self) -> list[Tried]:
