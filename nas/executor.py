@@ -1,4 +1,4 @@
-"""Where jobs run: the verbs of `concurrent.futures`, on workers that hold an evaluator, and the kinds of such workers."""
+"""Where jobs run: the verbs of `concurrent.futures`, on workers that hold an evaluator, and what those run on."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ class Backend(ABC):
     ) -> Workers:
         """A worker on each of `devices`; a job that takes more than `timeout` seconds is stopped."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  # most have nothing to undo
         """Undo `open`; there are no workers any more."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from nas.evaluate import Evaluator
 from nas.executor import JobFailed
 
+Buffer = bytes | memoryview
 STICKY = ("CUDA error", "cuDNN error", "CUBLAS_STATUS")  # in the words of torch
 
 
@@ -55,7 +56,7 @@ class Held:
             self._prepared = True
         return fn(self._evaluator, *args, **kwargs)
 
-    def answer(self, job: bytes, loads: Callable[[bytes], Any], dumps: Callable[[Reply], bytes]) -> bytes:
+    def answer(self, job: bytes, loads: Callable[[bytes], Any], dumps: Callable[[Reply], Buffer]) -> Buffer:
         """The reply to a job, both as they travel; what cannot be read or sent is a failure that says so."""
         try:
             return dumps(Reply(self.run(*loads(job))))
@@ -67,10 +68,8 @@ def spoils(error: BaseException | None) -> bool:
     """Whether no CUDA call of this process can succeed any more: such errors stay, a lack of memory does not."""
     while error is not None:
         kinds = [kind.__name__ for kind in type(error).__mro__]  # by name: what has no CUDA need not import torch
-        if "AcceleratorError" in kinds:
+        sticky = isinstance(error, RuntimeError) and any(words in str(error) for words in STICKY)
+        if "AcceleratorError" in kinds or (sticky and "OutOfMemoryError" not in kinds):
             return True
-        if isinstance(error, RuntimeError) and "OutOfMemoryError" not in kinds:
-            if any(words in str(error) for words in STICKY):
-                return True
         error = error.__cause__ or error.__context__
     return False
