@@ -87,9 +87,7 @@ class Options:
         options = replace(self, workers=0, executor="local") if self.executor == "inline" else self
         if options.workers == 0 and options.trial_timeout is not None:
             limit = f"--trial-timeout {options.trial_timeout:g}"
-            raise ValueError(
-                f"{limit} stops a worker process, and there is none with --workers 0; leave one of them out"
-            )
+            raise ValueError(f"{limit} stops a worker process, and --workers 0 has none; leave one of them out")
         return options
 
     @property

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from nas.executors.local import ENVIRONMENT
 from nas.extras import library, need
 
 LIVES = 3  # workers lost with a job, after which it is the job's fault
+ANSWER = 10.0  # seconds for a cluster to answer at its address
 LOOK = 0.2  # seconds between two looks whether a worker that waits for room is still wanted
 QUIET = {  # unless the user says otherwise
     "RAY_USAGE_STATS_ENABLED": "0",  # a search tells nobody of itself unasked
@@ -78,9 +80,11 @@ class Cluster(Backend):
     def _connect(self, workers: int) -> None:
         here = {"include_dashboard": False, "num_cpus": max(cores(), workers)} if self._address == "local" else {}
         try:
+            if found := re.fullmatch(r"(?:ray://)?(.+):(\d+)", self._address):  # Ray itself tries for five minutes
+                socket.create_connection((found[1], int(found[2])), timeout=ANSWER).close()
             with _own_signals():
                 _ray().init(address=self._address, log_to_driver=False, logging_level=logging.ERROR, **here)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             said = str(error).partition("\n")[0]
             raise ValueError(f"no Ray cluster at {self._address} ({said}); start one with: ray start --head") from None
         self._ours = True
