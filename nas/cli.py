@@ -38,6 +38,10 @@ HELP = {
     "normalise": "zscore, minmax, none, utterance or utterance-mean (what suits the kind of data).",
     "fill": "Least share of the parameter budget a network uses (0.9 where widths are solved, none for free).",
     "workers": "Processes that train, or auto: one a GPU, else one a core. 0: in this process.",
+    "workers-per-gpu": "Processes on each GPU, where --workers is auto (1).",
+    "executor": "What the workers run on: {executors}, or package.module:Class (local, processes of this machine).",
+    "ray-address": "Ray cluster to train on, auto: the one of this machine; means --executor ray.",
+    "trial-timeout": "Time after which a training is stopped and has failed: 90s, 10m (none).",
     "device": "auto, cpu, cuda or cuda:N.",
     "seed": "Seed of every random choice (0).",
     "out": "Run directory; the same command continues it (runs/<name of the search>).",
@@ -45,7 +49,7 @@ HELP = {
 
 
 def _options(command: Any) -> Any:
-    lists = {"spaces": "search_spaces", "kinds": "nas.data", "strategies": "strategies"}
+    lists = {"spaces": "search_spaces", "kinds": "nas.data", "strategies": "strategies", "executors": "nas.executors"}
     known = {word: ", ".join(plugins.names(folder)) for word, folder in lists.items()}
     for name, kind in sorted(watching().items(), reverse=True):
         shape: Any = (
@@ -59,10 +63,16 @@ def _options(command: Any) -> Any:
 
 
 def _gathered(given: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given; monitors gathered under that name, and --no-final as what it means."""
+    """The options that were given; monitors gathered by that name, --no-final and --ray-address as what they mean."""
     options = {key: value for key, value in given.items() if value is not None}
     if options.pop("no_final", False):
         options["final_epochs"] = 0
+    if address := options.pop("ray_address", None):
+        if options.get("executor", "ray") != "ray":
+            raise ValueError(
+                f"--ray-address {address} is of --executor ray; leave --executor {options['executor']} out"
+            )
+        options["executor"] = f"ray:address={address}"
     monitors = {name: options.pop(name) for name in watching() if name in options}
     return {**options, **({"monitors": monitors} if monitors else {})}
 

@@ -6,15 +6,18 @@ import os
 from pathlib import Path
 
 
-def slots(device: str, workers: int | str) -> list[str]:
-    """The device of every worker: one a GPU, else one a core. Raises `ValueError` where CUDA is asked for in vain."""
+def slots(device: str, workers: int | str, per_gpu: int = 1) -> list[str]:
+    """The device of every worker: `per_gpu` to each GPU, else one a core.
+
+    Raises `ValueError` where CUDA is asked for in vain.
+    """
     gpus = gpu_count() if device != "cpu" else 0
     if device.startswith("cuda"):
         index = int(device.partition(":")[2] or 0)
         if index >= gpus:
             raise ValueError(f"--device {device}: this machine shows {gpus} CUDA devices; use --device cpu or auto")
     found = [device] if device.startswith("cuda:") else [f"cuda:{i}" for i in range(gpus)]
-    found = found or ["cpu"] * cores()
+    found = found * per_gpu or ["cpu"] * cores()  # the second of a GPU after the first of all
     if workers == "auto":
         return found
     return [found[i % len(found)] for i in range(max(1, int(workers)))]

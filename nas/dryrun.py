@@ -8,11 +8,10 @@ import numpy as np
 from rich.console import Console
 
 from nas.architecture import Architecture
-from nas.devices import slots
 from nas.evaluate import Job, Stopping, Training, evaluate
-from nas.executors.local import Local
 from nas.final import FINALISTS, LONGER, SEEDS
 from nas.options import Options
+from nas.placement import Placement
 from nas.problem import Problem
 from nas.space import Candidate, SearchSpace
 
@@ -55,27 +54,27 @@ def _words(architecture: Architecture) -> str:
 def _estimate(options: Options, problem: Problem, drawn: list[Candidate]) -> str:
     """Train a small, a median and a large draw for one epoch each, and multiply."""
     trials, seconds = options.limits
-    devices = slots(options.device, options.workers)
-    executor = Local(Training(problem.load(), Stopping(1, 1), sample=options.sample, folds=options.folds), devices[:1])
-    try:
-        spent = []
-        for share in (0.0, 0.1, 0.5, 0.9):
-            job = Job(0, drawn[int(share * len(drawn))], seed=0)
-            spent.append(executor.submit(evaluate, job).result().metrics["seconds"])
-        spent.pop(0)  # the first one pays for warming up
-    finally:
-        executor.shutdown(cancel_futures=True)
+    with Placement.of(options) as placement:
+        training = Training(problem.load(), Stopping(1, 1), sample=options.sample, folds=options.folds)
+        executor, spent = placement.workers(training, 1), []
+        try:
+            for share in (0.0, 0.1, 0.5, 0.9):
+                job = Job(0, drawn[int(share * len(drawn))], seed=0)
+                spent.append(executor.submit(evaluate, job).result().metrics["seconds"])
+            spent.pop(0)  # the first one pays for warming up
+        finally:
+            executor.shutdown(cancel_futures=True)
     trial = float(np.mean(spent)) * options.epochs
     if trials is None:
         return f"{format_time(seconds or 0)} as asked; a trial takes up to {format_time(trial)}"
     longer = LONGER if options.final_epochs is None else options.final_epochs / options.epochs
     again = min(options.finalists or FINALISTS, trials) * (options.final_seeds or SEEDS)
     trained = trials * (2 if options.wants_baseline else 1) + again * longer
-    total = trained * trial / len(devices)
+    total = trained * trial / len(placement.devices)
     limit = f", stopped at {format_time(seconds)}" if seconds else ""
     more = [*(["the baseline"] if options.wants_baseline else []), *(["the final training"] if longer else [])]
     work = " and ".join([f"{trials} trials", *more])
-    return f"at most about {format_time(total)} for {work} on {len(devices)} workers{limit}"
+    return f"at most about {format_time(total)} for {work} on {len(placement.devices)} workers{limit}"
 
 
 def format_time(seconds: float) -> str:

@@ -1,12 +1,15 @@
-"""Where jobs run: the verbs of `concurrent.futures`, on workers that hold an evaluator."""
+"""Where jobs run: the verbs of `concurrent.futures`, on workers that hold an evaluator, and what those run on."""
 
 from __future__ import annotations
 
 import traceback
-from abc import abstractmethod
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
+
+from nas.devices import slots
+from nas.evaluate import Evaluator
 
 T = TypeVar("T")
 
@@ -36,7 +39,8 @@ class JobFailed(RuntimeError):
 class Workers(Executor):
     """An executor of `slots` workers, each with an evaluator prepared once, before its first job.
 
-    A job that raises costs itself alone: its future has a `JobFailed`.
+    A job that raises, that takes longer than it may, or that ends its worker costs itself alone: its future has a
+    `JobFailed`.
     """
 
     slots: int
@@ -44,3 +48,26 @@ class Workers(Executor):
     @abstractmethod
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run `fn(evaluator, *args)` on a free worker; `fn` is a function that can be imported."""
+
+
+class Backend(ABC):
+    """What workers run on. A file in `nas/executors/` with a subclass is a name for `--executor`.
+
+    Keyword arguments of its constructor are what may follow the name: `--executor ray:address=auto`.
+    """
+
+    def open(self, device: str, workers: int | str, per_gpu: int) -> list[str]:
+        """Get ready, once a search: the device of every worker, as the options ask for them.
+
+        Raises `ValueError`, before anything is trained, where they cannot be had.
+        """
+        return slots(device, workers, per_gpu)
+
+    @abstractmethod
+    def workers(
+        self, evaluator: Evaluator, devices: Sequence[str], threads: int = 1, timeout: float | None = None
+    ) -> Workers:
+        """A worker on each of `devices`; a job that takes more than `timeout` seconds is stopped."""
+
+    def close(self) -> None:  # noqa: B027  # most have nothing to undo
+        """Undo `open`; there are no workers any more."""

@@ -70,6 +70,14 @@ def with_baseline(
     return [Again(trial, epochs, seeds) for trial in chosen.values()]
 
 
+def distinct(chosen: Sequence[Again]) -> list[Again]:
+    """Each network once, as it comes first."""
+    first: dict[tuple[str, Recipe], Again] = {}
+    for again in chosen:
+        first.setdefault(again.trial.candidate.key[:2], again)
+    return list(first.values())
+
+
 def affordable(
     trials: Sequence[Trial],
     seconds: float,

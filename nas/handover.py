@@ -24,12 +24,12 @@ T = TypeVar("T")
 
 @dataclass
 class Handover:
-    """What a search hands over. `workers(n)` are an executor of n workers."""
+    """What a search hands over. `workers(n)` are an executor of n workers, `timed` where it may stop their jobs."""
 
     options: Options
     evaluator: Training
     directory: RunDirectory
-    workers: Callable[[int], Workers]
+    workers: Callable[..., Workers]
 
     def join(self, result: Result) -> Result:
         """With the ensemble that is best on the validation part, of all networks that have left their weights."""
@@ -48,7 +48,7 @@ class Handover:
             return result
         best = result.finalists[0]
         epochs = round(best.best.candidate.fidelity * self.options.epochs)
-        executor = self.workers(len(best.trials))
+        executor = self.workers(len(best.trials), timed=True)
         try:
             again = replace(training(executor), teacher=self._teacher(result))
             return replace(result, distilled=again.run([Again(best.best, epochs, len(best.trials))]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,10 @@ class Options:
     fill: float | None = None
     seed: int = 0
     workers: int | str = "auto"
+    workers_per_gpu: int = 1
     device: str = "auto"
+    executor: str = "local"
+    trial_timeout: float | None = None
     baseline: bool | None = None
     fused: bool = True
     report: bool = True
@@ -78,6 +81,18 @@ class Options:
                 raise ValueError(f"{name} {value} is of the final training; leave --no-final out")
         if options.joins and options.final_epochs == 0 and options.folds > 1:
             raise ValueError(f"--folds {options.folds} leaves no weights to join; leave --no-final out")
+        return options._placed()
+
+    def _placed(self) -> Options:
+        """With `workers` 0 for whatever means this process. Raises `ValueError` for options that exclude each other."""
+        if self.executor == "inline" and self.workers not in ("auto", 0):
+            raise ValueError(f"--executor inline trains in this process; leave --workers {self.workers} out")
+        if self.workers == 0 and self.executor not in ("local", "inline"):
+            raise ValueError(f"--workers 0 trains in this process; leave --executor {self.executor} out")
+        options = replace(self, workers=0, executor="local") if self.executor == "inline" else self
+        if options.workers == 0 and options.trial_timeout is not None:
+            limit = f"--trial-timeout {options.trial_timeout:g}"
+            raise ValueError(f"{limit} stops a worker process, and --workers 0 has none; leave one of them out")
         return options
 
     @property
@@ -221,6 +236,12 @@ def _workers(key: str, value: Any) -> int | str:
     return "auto" if value == "auto" else _integer(0)(f"{key}, where not auto,", value)
 
 
+def _name(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{key} must be a name such as local, got {value!r}")
+    return value.strip()
+
+
 def _device(key: str, value: Any) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
         likely = "cuda" if "gpu" in str(value).lower() else str(value).lower()
@@ -247,7 +268,10 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "fill": _real("a share of the parameter budget in 0..1", lambda v: 0 <= v <= 1),
     "seed": _integer(0),
     "workers": _workers,
+    "workers_per_gpu": _integer(1),
     "device": _device,
+    "executor": _name,
+    "trial_timeout": lambda key, value: parse_time(value),
     "baseline": _switch,
     "fused": _switch,
     "monitors": _monitors,

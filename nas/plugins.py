@@ -20,6 +20,7 @@ NOUNS = {  # what the messages call a plug-in of a folder
     "nas.data": "kind of data",
     "nas.monitors": "monitor",
     "nas.formats": "format",
+    "nas.executors": "executor",
 }
 
 

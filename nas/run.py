@@ -13,20 +13,29 @@ from rich.console import Console
 
 from nas.checkpoints import KeepCheckpoints
 from nas.checks import check
-from nas.devices import slots
 from nas.ensemble import roommates, worth_keeping
 from nas.evaluate import Stopping, Training
 from nas.events import Broadcast, Monitor
 from nas.executor import JobFailed, Workers
-from nas.executors.inline import Inline
-from nas.executors.local import Local, warm
-from nas.final import FINALISTS, GROWING, LONGER, SEEDS, Again, FinalTraining, affordable, threads, with_baseline
+from nas.final import (
+    FINALISTS,
+    GROWING,
+    LONGER,
+    SEEDS,
+    Again,
+    FinalTraining,
+    affordable,
+    distinct,
+    threads,
+    with_baseline,
+)
 from nas.handover import Handover
 from nas.live import Sweep
 from nas.monitors.progress import ProgressBar
 from nas.options import Options
 from nas.pace import Allowance, Pace
 from nas.packs import Alike, apart
+from nas.placement import Placement
 from nas.problem import Problem
 from nas.provenance import config, identity, run_name
 from nas.record import LOGS
@@ -44,43 +53,41 @@ LOOKING = 0.5  # seconds of draws that show those who watch what the space offer
 
 def run(options: Options, console: Console, verbosity: int = -1, monitors: Sequence[Monitor] = ()) -> Result:
     """Search, compare, train the best for longer, test, export. Ctrl-C ends it early with everything saved."""
-    devices = slots(options.device, options.workers)
     problem = Problem.of(options)
-    if options.workers != 0:
-        warm()
-    dataset = problem.load()
-    warnings = check(dataset)
-    stopping = Stopping(options.epochs, options.patience, options.min_change, options.patience_from)
-    sample, folds, seed = options.sample, options.folds, options.seed
-    training = Training(dataset, stopping, sample=sample, folds=folds, seed=seed, fused=options.fused)
-    same = identity(options, dataset)
-    path, facts = options.out or Path("runs") / run_name(same), config(options, dataset)
-    directory = RunDirectory(path, facts, same)
-    try:
-        named, notices = open_monitors(options.monitors, path, facts)
-    except ValueError:
-        directory.close()
-        raise
-    watching = Broadcast([*named, *monitors])
-    if verbosity >= 0:
-        for warning in warnings:
-            console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
-        for notice in notices:
-            console.print(notice, highlight=False, markup=False, soft_wrap=True)
-    phase = "failed"
-    try:
-        result = _Run(options, problem, training, directory, devices, console, verbosity, watching).run()
-        phase = "interrupted" if result.interrupted else "done"
-        return result
-    except KeyboardInterrupt:  # while an earlier one was being seen to: in haste, so without a report
-        phase, options = "interrupted", replace(options, report=False)
-        raise
-    finally:
-        directory.enter(phase)
-        directory.close()
-        if options.report and phase != "failed":
-            _report(path, console)
-        close_monitors(watching, options.monitors, path, console, verbosity)
+    with Placement.of(options) as placement:
+        dataset = problem.load()
+        warnings = check(dataset)
+        stopping = Stopping(options.epochs, options.patience, options.min_change, options.patience_from)
+        sample, folds, seed = options.sample, options.folds, options.seed
+        training = Training(dataset, stopping, sample=sample, folds=folds, seed=seed, fused=options.fused)
+        same = identity(options, dataset)
+        path, facts = options.out or Path("runs") / run_name(same), config(options, dataset)
+        directory = RunDirectory(path, facts, same)
+        try:
+            named, notices = open_monitors(options.monitors, path, facts)
+        except ValueError:
+            directory.close()
+            raise
+        watching = Broadcast([*named, *monitors])
+        if verbosity >= 0:
+            for warning in warnings:
+                console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+            for notice in notices:
+                console.print(notice, highlight=False, markup=False, soft_wrap=True)
+        phase = "failed"
+        try:
+            result = _Run(options, problem, training, directory, placement, console, verbosity, watching).run()
+            phase = "interrupted" if result.interrupted else "done"
+            return result
+        except KeyboardInterrupt:  # while an earlier one was being seen to: in haste, so without a report
+            phase, options = "interrupted", replace(options, report=False)
+            raise
+        finally:
+            directory.enter(phase)
+            directory.close()
+            if options.report and phase != "failed":
+                _report(path, console)
+            close_monitors(watching, options.monitors, path, console, verbosity)
 
 
 def _report(path: Path, console: Console) -> None:
@@ -99,7 +106,7 @@ class _Run:
     problem: Problem
     evaluator: Training
     directory: RunDirectory
-    devices: list[str]
+    placement: Placement
     console: Console
     verbosity: int
     watching: Broadcast
@@ -107,7 +114,7 @@ class _Run:
     def run(self) -> Result:
         path, space = self.directory.path, self.problem.space
         searched, random, final, distilled = logs = [TrialLog(path / name, space) for name in LOGS.values()]
-        self._executor, self._chosen = self._workers(self.devices), list[Again]()
+        self._executor, self._chosen = self._workers(), list[Again]()
         result = Result(path, searched.trials, random.trials, [], None, False)
         (path / "selection.json").unlink(missing_ok=True)  # it is of what an earlier session has chosen
         if not searched.trials:
@@ -139,7 +146,10 @@ class _Run:
 
     @property
     def _handover(self) -> Handover:
-        return Handover(self.options, self.evaluator, self.directory, lambda n: self._workers(self.devices[:n]))
+        def workers(number: int, timed: bool = False) -> Workers:
+            return self.placement.workers(self.evaluator, number, timed=timed)
+
+        return Handover(self.options, self.evaluator, self.directory, workers)
 
     def _joined(self, result: Result) -> Result:
         """With the ensemble, where one is asked for and can be had."""
@@ -173,11 +183,10 @@ class _Run:
         self.directory.enter(phase, self._executor.slots)
         self.watching.entered(phase)
 
-    def _workers(self, devices: list[str], threads: int = 1) -> Workers:
-        if self.options.workers == 0:
-            return Inline(self.evaluator, devices[0])
-        trials = self.options.limits[0] or len(devices)
-        return Local(self.evaluator, devices[:trials], threads)
+    def _workers(self, number: int | None = None, threads: int = 1) -> Workers:
+        """So many workers, but no more than there are trials."""
+        most = self.options.limits[0] or len(self.placement.devices)
+        return self.placement.workers(self.evaluator, min(number or most, most), threads)
 
     def _check_training(self, log: TrialLog) -> None:
         """Before the first trial: say so where a small network cannot even learn one batch by heart.
@@ -233,7 +242,7 @@ class _Run:
         study.run()
         if seconds is not None and self.options.workers != 0:  # what was cut short is not to hold up what follows
             self._executor.shutdown(cancel_futures=True)
-            self._executor = self._workers(self.devices)
+            self._executor = self._workers()
         self.directory.remove_checkpoints()
         return study.elapsed()
 
@@ -246,7 +255,7 @@ class _Run:
     def _pace(self, seconds: float) -> Pace:
         options, samples = self.options, sum(cut.samples for cut in self.evaluator.searched)
         slots = self._executor.slots
-        return Pace(seconds, slots, options.epochs * samples, options.epochs, self.devices[0], options.folds)
+        return Pace(seconds, slots, options.epochs * samples, options.epochs, self.placement.devices[0], options.folds)
 
     def _final(self, logs: Sequence[TrialLog], spent: float) -> list[Trial]:
         """Train the best networks again, with fresh seeds."""
@@ -256,10 +265,10 @@ class _Run:
             return []
         trainings = sum(again.seeds for again in chosen)
         if self.options.time is not None and self.options.workers != 0:
-            each = threads(self.devices, trainings)
+            each = threads(self.placement.devices, trainings)
             if each > 1:
                 self._executor.shutdown()
-                self._executor = self._workers(self.devices[:trainings], each)
+                self._executor = self._workers(trainings, each)
         self._enter("final")
         if self.verbosity >= 0:
             longest = max(again.epochs for again in chosen)
@@ -281,8 +290,9 @@ class _Run:
 
     @property
     def _alike(self) -> Alike:
-        """Which candidates a worker trains together; others have workers of their own."""
-        return together if self.options.fused and self.devices[0] == "cpu" else apart
+        """Which candidates a worker trains together; with a time limit of its own each is trained by itself."""
+        fused = self.options.fused and self.options.trial_timeout is None and self.placement.devices[0] == "cpu"
+        return together if fused else apart
 
     def _finalists(self, logs: Sequence[TrialLog], spent: float) -> list[Again]:
         """Which networks, for as many epochs and seeds as the options, or the time not yet spent, allow."""
@@ -292,29 +302,21 @@ class _Run:
         if not epochs or options.time is None or options.final_epochs is not None:
             chosen = with_baseline(trials, baseline, number, seeds, epochs) if epochs else []
             more = roommates([*trials, *baseline], options.budget, epochs, seeds) if epochs and options.joins else []
-            return _distinct([*chosen, *more])
+            return distinct([*chosen, *more])
         left = max(options.time * (1 - options.search_share) / 2, options.time - spent)
         searched, whole = self.evaluator.searched[0].samples, self.evaluator.whole.samples
         growing = [(options.finalists or k, options.final_seeds or n) for k, n in GROWING]
-        both, facts = [*trials, *baseline], (self.devices, options.epochs, whole, searched / whole)
+        both, facts = [*trials, *baseline], (self.placement.devices, options.epochs, whole, searched / whole)
         left /= (1 + options.joins) * (1 + (options.distill is not None))  # for small networks, and for a last training
         small = [trial for trial in both if options.joins and trial.params <= options.budget // 2]
         more = [replace(again, joining=True) for again in affordable(small, left, *facts, ROOMS)]
-        chosen = _distinct([*affordable(both, left, *facts, growing), *more])
+        chosen = distinct([*affordable(both, left, *facts, growing), *more])
         done = [
             Again(f.trials[0], round(f.trials[0].candidate.fidelity * options.epochs), 1) for f in finalists_of(final)
         ]
         known = {again.trial.candidate.key[:2]: again.epochs for again in done}
         chosen = [replace(again, epochs=known.get(again.trial.candidate.key[:2], again.epochs)) for again in chosen]
-        return _distinct([*chosen, *done])  # what an earlier session has trained is in the choice, whatever it takes
-
-
-def _distinct(chosen: Sequence[Again]) -> list[Again]:
-    """Each network once, as it comes first."""
-    first: dict[tuple[Any, ...], Again] = {}
-    for again in chosen:
-        first.setdefault(again.trial.candidate.key[:2], again)
-    return list(first.values())
+        return distinct([*chosen, *done])  # what an earlier session has trained is in the choice, whatever it takes
 
 
 def _joining(trained: Sequence[Trial], chosen: Sequence[Again]) -> frozenset[int]:

@@ -90,7 +90,7 @@ def test_a_search_is_resumed_and_has_further_arms(wanted: Any, tmp_path: Path) -
 
 @pytest.mark.parametrize("name", TRACKERS)
 def test_a_missing_library_is_said_before_anything_is_trained(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.monitors._tracker.find_spec", lambda module: None)
+    monkeypatch.setattr("nas.extras.find_spec", lambda module: None)
     with pytest.raises(ValueError, match=rf"^--{name} needs {name}; pip install 'nas-search\[{name}\]'$"):
         open_monitors({name: ""}, Path("run"), CONFIG)
 
@@ -98,7 +98,7 @@ def test_a_missing_library_is_said_before_anything_is_trained(name: str, monkeyp
 def test_a_folder_of_the_name_of_a_library_is_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "nobody_has_this_library").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
-    from nas.monitors._tracker import need
+    from nas.extras import need
 
     with pytest.raises(ValueError, match="--some needs nobody_has_this_library"):
         need("some", "nobody_has_this_library")

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from nas.evaluate import Evaluator
-from nas.executor import JobFailed, T, Workers
+from nas.executor import Backend, T, Workers
+from nas.executors._reply import Held, Reply
+
+
+class Here(Backend):
+    """No process of its own; so there is nothing to stop a job by, and `timeout` is not for it."""
+
+    def workers(
+        self, evaluator: Evaluator, devices: Sequence[str], threads: int = 1, timeout: float | None = None
+    ) -> Workers:
+        return Inline(evaluator, devices[0])
 
 
 class Inline(Workers):
@@ -16,15 +26,13 @@ class Inline(Workers):
     slots = 1
 
     def __init__(self, evaluator: Evaluator, device: str = "cpu") -> None:
-        self._evaluator, self._device, self._prepared = evaluator, device, False
+        self._held = Held(evaluator, device)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         future: Future[T] = Future()
         try:
-            if not self._prepared:
-                self._evaluator.prepare(self._device)
-                self._prepared = True
-            future.set_result(fn(self._evaluator, *args, **kwargs))
+            reply = Reply(self._held.run(fn, args, kwargs))
         except Exception as error:
-            future.set_exception(JobFailed.of(error))
+            reply = Reply.of(error)
+        reply.settle(future)
         return future

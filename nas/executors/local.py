@@ -10,12 +10,10 @@ import multiprocessing
 import multiprocessing.forkserver
 import os
 import pickle
-import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -24,7 +22,9 @@ from types import ModuleType
 from typing import Any
 
 from nas.evaluate import Evaluator
-from nas.executor import JobFailed, T, Workers
+from nas.executor import Backend, JobFailed, Workers
+from nas.executors._reply import Held, Reply
+from nas.executors._slots import Died, Slots, Worker
 
 PRELOAD = ["torch", "torch._dynamo", "safetensors.torch", "nas.executors.local", "nas.evaluate", "nas.train.loop"]
 ENVIRONMENT = {
@@ -32,90 +32,42 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),  # glibc else maps and faults in every large gradient anew: half the speed
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
 }
+PATIENCE = 10.0  # seconds for a process to end: one that a driver holds does not, and is left behind
 _STARTING = threading.RLock()  # a start changes the environment and hides the main module for a moment
 
 
-class Local(Workers):
-    """One worker process for each of `devices`. `evaluator.prepare(device)` runs once in each.
+class Processes(Backend):
+    """Processes of this machine, pinned to its devices."""
 
-    A worker that dies costs its own job alone, and is replaced.
-    """
+    def open(self, device: str, workers: int | str, per_gpu: int) -> list[str]:
+        devices = super().open(device, workers, per_gpu)
+        warm()
+        return devices
 
-    def __init__(self, evaluator: Evaluator, devices: Sequence[str], threads: int = 1) -> None:
-        self._evaluator, self._threads = evaluator, threads
-        self._jobs: queue.SimpleQueue[tuple[Future[Any], bytes] | None] = queue.SimpleQueue()
-        self._processes: dict[int, Any] = {}
-        self._closed = self._killed = False
-        self._failure = "the executor was shut down"
-        self.slots = len(devices)
-        self._servers = [
-            threading.Thread(target=self._serve, args=(slot, device), daemon=True)
-            for slot, device in enumerate(devices)
-        ]
-        for server in self._servers:
-            server.start()
+    def workers(
+        self, evaluator: Evaluator, devices: Sequence[str], threads: int = 1, timeout: float | None = None
+    ) -> Workers:
+        return Local(evaluator, devices, threads, timeout)
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        if self._closed:
-            raise RuntimeError("the executor has been shut down")
-        future: Future[T] = Future()
-        try:
-            self._jobs.put((future, bytes(ForkingPickler.dumps((fn, args, kwargs)))))
-        except Exception as error:  # pickle raises what it likes
-            future.set_exception(JobFailed(f"the job cannot be sent to a worker: {error}"))
-        return future
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let running jobs end, or with `cancel_futures` kill their workers."""
-        if self._closed:
-            return
-        self._closed = True
-        for _ in self._servers:
-            self._jobs.put(None)
-        if cancel_futures:
-            with _STARTING:
-                self._killed = True
-                for process in self._processes.values():
-                    process.kill()
-        if wait:
-            for server in self._servers:
-                server.join()
+class Local(Slots):
+    """One worker process for each of `devices`. `evaluator.prepare(device)` runs once in each."""
 
-    def _serve(self, slot: int, device: str) -> None:
-        """Thread of one slot: hand jobs to its process, one at a time, and start it again when it has died."""
-        worker: tuple[Any, Connection] | None = self._start(slot, device)
-        while item := self._jobs.get():
-            future, job = item
-            if self._killed:
-                future.cancel()
-            if not future.set_running_or_notify_cancel():
-                continue
-            if worker is None or not _sent(worker[1], job):  # it died while idle: that costs nothing
-                worker = self._start(slot, device)
-                if worker is None or not _sent(worker[1], job):
-                    future.set_exception(JobFailed(self._failure))
-                    continue
-            try:
-                succeeded, result = worker[1].recv()
-            except (EOFError, OSError):
-                worker[0].join()
-                future.set_exception(JobFailed(_epitaph(slot, worker[0].exitcode)))
-                worker = None
-                continue
-            if succeeded:
-                future.set_result(result)
-            else:
-                future.set_exception(JobFailed(*result))
-        if worker is not None:
-            worker[1].close()
-            worker[0].join()
+    def __init__(
+        self, evaluator: Evaluator, devices: Sequence[str], threads: int = 1, timeout: float | None = None
+    ) -> None:
+        self._evaluator, self._devices, self._threads = evaluator, devices, threads
+        super().__init__(len(devices), timeout)
 
-    def _start(self, slot: int, device: str) -> tuple[Any, Connection] | None:
+    def pack(self, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
+        return bytes(ForkingPickler.dumps((fn, args, kwargs)))
+
+    def start(self, slot: int) -> Worker | None:
         with _STARTING:
-            if self._killed:
+            if self.over:
                 return None
             here, there = multiprocessing.Pipe()
-            arguments = (there, self._evaluator, device, self._threads)
+            arguments = (there, self._evaluator, self._devices[slot], self._threads)
             context: Any = multiprocessing.get_context("forkserver" if "forkserver" in _methods() else "spawn")
             process = context.Process(target=_work, args=arguments, daemon=True, name=f"nas-worker-{slot}")
             warm(self._threads)
@@ -123,22 +75,37 @@ class Local(Workers):
                 with _without_main(), _environment(OMP_NUM_THREADS=str(self._threads), **ENVIRONMENT):
                     process.start()
             except Exception as error:  # an evaluator that cannot be pickled, no memory for a process
-                self._failure = f"no worker could be started: {error}"
-                return None
+                raise JobFailed(f"no worker could be started: {error}") from None
             finally:
                 there.close()
-            self._processes[slot] = process
-            return process, here
+            return _Process(slot, process, here)
 
 
-def _sent(connection: Connection, job: bytes) -> bool:
-    """Whether the worker has taken the job."""
-    try:
-        connection.send_bytes(job)
-        connection.recv_bytes()
-    except (EOFError, OSError):
-        return False
-    return True
+class _Process(Worker):
+    def __init__(self, slot: int, process: Any, connection: Connection) -> None:
+        self._slot, self._process, self._connection = slot, process, connection
+
+    def send(self, job: bytes) -> bool:
+        try:
+            self._connection.send_bytes(job)
+            self._connection.recv_bytes()
+        except (EOFError, OSError):
+            return False
+        return True
+
+    def reply(self, timeout: float | None) -> Reply | None:
+        try:
+            return Reply.read(self._connection.recv_bytes()) if self._connection.poll(timeout) else None
+        except (EOFError, OSError):
+            self._process.join()
+            raise Died(_epitaph(self._slot, self._process.exitcode)) from None
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def close(self) -> None:
+        self._connection.close()
+        self._process.join(PATIENCE)
 
 
 def warm(threads: int = 1) -> None:
@@ -158,25 +125,13 @@ def _work(connection: Connection, evaluator: Evaluator, device: str, threads: in
     import torch
 
     torch.set_num_threads(threads)
-    prepared = False
+    held = Held(evaluator, device)
     while True:
         try:
             job = connection.recv_bytes()
             connection.send_bytes(b"taken")
+            connection.send_bytes(held.answer(job, pickle.loads, ForkingPickler.dumps))
         except (EOFError, OSError):
-            return
-        try:
-            if not prepared:
-                evaluator.prepare(device)
-                prepared = True
-            fn, args, kwargs = pickle.loads(job)  # noqa: S301  # from our own coordinator
-            reply = ForkingPickler.dumps((True, fn(evaluator, *args, **kwargs)))
-        except Exception as error:
-            failure = JobFailed.of(error)
-            reply = ForkingPickler.dumps((False, (str(failure), failure.trace, failure.storage)))
-        try:
-            connection.send_bytes(reply)
-        except OSError:
             return
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
-from typing import Any
 
 from nas.events import Monitor
 from nas.ops import Scalar
@@ -101,18 +98,6 @@ class Tracker(Monitor, ABC):
             self._best[arm] = max(self._best.get(arm, trial.values[0]), trial.values[0])
         self._ended[arm] = ended
         self.write(Told(arm, trial, ended, self._best.get(arm), earlier))
-
-
-def need(option: str, module: str) -> None:
-    """Raise `ValueError` where the library that an option needs is missing. It is not imported: that takes its time."""
-    spec = find_spec(module)
-    if spec is None or spec.origin is None:  # a folder of that name, such as W&B leaves behind, is no library
-        raise ValueError(f"--{option} needs {module}; pip install 'nas-search[{option}]'")
-
-
-def library(module: str) -> Any:
-    """A module that is not always installed, and so has no types here."""
-    return importlib.import_module(module)
 
 
 def _figures(row: Row) -> dict[str, float]:

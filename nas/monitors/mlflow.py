@@ -18,7 +18,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nas.events import public
-from nas.monitors._tracker import Told, Tracker, library, need
+from nas.extras import library, need
+from nas.monitors._tracker import Told, Tracker
 from nas.record import read_json
 from nas.trial import finite
 

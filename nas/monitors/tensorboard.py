@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.architecture import Architecture
-from nas.monitors._tracker import CURVES, Told, Tracker, library, need
+from nas.extras import library, need
+from nas.monitors._tracker import CURVES, Told, Tracker
 from nas.ops import Scalar
 from nas.record import read_json
 from nas.trial import Trial

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from nas.monitors._tracker import CURVES, Told, Tracker, library, need
+from nas.extras import library, need
+from nas.monitors._tracker import CURVES, Told, Tracker
 from nas.record import read_json
 from nas.trial import best_first
 

@@ -1,0 +1,75 @@
+"""What every worker does with a job, whatever it runs on: prepare its evaluator once, compute, reply."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from nas.evaluate import Evaluator
+from nas.executor import JobFailed
+
+Buffer = bytes | memoryview
+STICKY = ("CUDA error", "cuDNN error", "CUBLAS_STATUS")  # in the words of torch
+
+
+class Reply(NamedTuple):
+    """The result of a job, or why it failed. `spoilt`: the process it ran in is of no more use."""
+
+    result: Any = None
+    failure: JobFailed | None = None
+    spoilt: bool = False
+
+    @classmethod
+    def of(cls, error: Exception) -> Reply:
+        """To a job that has raised the exception that is being handled."""
+        return cls(failure=JobFailed.of(error), spoilt=spoils(error))
+
+    @classmethod
+    def read(cls, data: bytes) -> Reply:
+        """As it was sent; a failure where it cannot be read here."""
+        try:
+            reply: Reply = pickle.loads(data)  # noqa: S301  # from our own worker
+            return reply
+        except Exception as error:  # a module that only the worker has, for example
+            return cls.of(error)
+
+    def settle(self, future: Future[Any]) -> None:
+        """End the job's future."""
+        if self.failure is None:
+            future.set_result(self.result)
+        else:
+            future.set_exception(self.failure)
+
+
+class Held:
+    """An evaluator as a worker holds it."""
+
+    def __init__(self, evaluator: Evaluator, device: str) -> None:
+        self._evaluator, self._device, self._prepared = evaluator, device, False
+
+    def run(self, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What a job comes to; raises what it raises."""
+        if not self._prepared:
+            self._evaluator.prepare(self._device)
+            self._prepared = True
+        return fn(self._evaluator, *args, **kwargs)
+
+    def answer(self, job: bytes, loads: Callable[[bytes], Any], dumps: Callable[[Reply], Buffer]) -> Buffer:
+        """The reply to a job, both as they travel; what cannot be read or sent is a failure that says so."""
+        try:
+            return dumps(Reply(self.run(*loads(job))))
+        except Exception as error:
+            return dumps(Reply.of(error))
+
+
+def spoils(error: BaseException | None) -> bool:
+    """Whether no CUDA call of this process can succeed any more: such errors stay, a lack of memory does not."""
+    while error is not None:
+        kinds = [kind.__name__ for kind in type(error).__mro__]  # by name: what has no CUDA need not import torch
+        sticky = isinstance(error, RuntimeError) and any(words in str(error) for words in STICKY)
+        if "AcceleratorError" in kinds or (sticky and "OutOfMemoryError" not in kinds):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
