@@ -140,7 +140,7 @@ def training() -> tuple[Training, Candidate]:
     y = np.arange(150) % 3
     x = np.random.default_rng(0).normal(size=(150, 6)) + 4 * np.eye(6)[y]
     problem = Problem.of(Options.of({"budget": "5K", "data": (x, y), "fix": {"schedule": "sgdr"}}))
-    training = Training(problem.load(), Stopping(14, 14))
+    training = Training(problem.load(), Stopping(14, 14), fused=False)
     training.prepare("cpu")
     return training, problem.space.default()
 

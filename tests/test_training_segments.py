@@ -200,7 +200,7 @@ def test_a_job_costs_its_own_epochs_and_shows_all_of_them(tmp_path: Path, folds:
     rng = np.random.default_rng(0)
     y = np.arange(120) % 3
     data = Arrays(rng.normal(size=(3, *IMAGE))[y] + rng.normal(size=(120, *IMAGE)), y, "noisy").load(0)
-    training = Training(data, Stopping(HORIZON, HORIZON), folds=folds)
+    training = Training(data, Stopping(HORIZON, HORIZON), folds=folds, fused=False)
     training.prepare("cpu")
     full = Candidate(architecture(), Recipe(), (), fidelity=1.0, horizon=1.0)
     low = replace(full, fidelity=3 / HORIZON)
