@@ -170,7 +170,10 @@ class Training:
                 else:
                     fits[n].append(found)
         seconds = (time.perf_counter() - began) / len(jobs)
-        return [failures.get(n) or self._outcome(job, fits[n], seconds) for n, job in enumerate(jobs)]
+        return [
+            failures.get(n) or self._outcome(job, fits[n], seconds, len(jobs) - len(failures))
+            for n, job in enumerate(jobs)
+        ]
 
     def _train(self, jobs: Sequence[tuple[Job, Watch]], cut: Cut, fold: int) -> list[Fitted | Exception]:
         """On one cut of the data."""
@@ -236,7 +239,7 @@ class Training:
         except Exception as error:
             return error
 
-    def _outcome(self, job: Job, fits: Sequence[Fitted], seconds: float) -> Outcome:
+    def _outcome(self, job: Job, fits: Sequence[Fitted], seconds: float, together: int) -> Outcome:
         """What is told of a training, whose weights are kept."""
         value = mean(fit.best["val_accuracy"] for fit in fits)
         if job.weights is not None and value >= job.beat and len(fits) == 1:
@@ -250,6 +253,8 @@ class Training:
         metrics = {**metrics, "best_epoch": round(mean(fit.best_epoch for fit in fits)), **cost}
         if job.teacher is not None:
             metrics["teacher"] = job.teacher.number
+        if together > 1:
+            metrics["together"] = together
         which = [{"fold": n} if len(fits) > 1 else {} for n in range(1, len(fits) + 1)]
         curve = tuple({**row, **which[n]} for n, fit in enumerate(fits) for row in fit.curve)
         return Outcome((value,), metrics, curve)

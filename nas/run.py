@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from nas.checkpoints import KeepCheckpoints
 from nas.checks import check
+from nas.devices import free_memory
 from nas.ensemble import roommates, worth_keeping
 from nas.evaluate import Stopping, Training
 from nas.events import Broadcast, Monitor
@@ -48,6 +50,7 @@ from nas.trial import Trial, best_first
 from nas.watching import close_monitors, open_monitors
 
 ROOMS = ((1, 2), (1, 3), (2, 3))  # networks and seeds of each, of those that share the budget with others
+SPARED = 4  # one part in so many of a worker's share of the free memory is for networks that it trains together
 LOOKING = 0.5  # seconds of draws that show those who watch what the space offers
 
 
@@ -292,7 +295,7 @@ class _Run:
     def _alike(self) -> Alike:
         """Which candidates a worker trains together; with a time limit of its own each is trained by itself."""
         fused = self.options.fused and self.options.trial_timeout is None and self.placement.devices[0] == "cpu"
-        return together if fused else apart
+        return partial(together, memory=free_memory() // len(self.placement.devices) // SPARED) if fused else apart
 
     def _finalists(self, logs: Sequence[TrialLog], spent: float) -> list[Again]:
         """Which networks, for as many epochs and seeds as the options, or the time not yet spent, allow."""

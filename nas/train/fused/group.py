@@ -26,7 +26,7 @@ from nas.train.loop import Fitted, NotFinite, Patience
 from nas.train.resident import Resident
 from nas.train.schedule import Schedule
 
-EVALUATED = 1 << 21  # elements of one level, of all members, in one forward pass of an evaluation
+EVALUATED = 1 << 19  # elements of one level, of all members, in one forward pass of an evaluation
 
 
 @dataclass

@@ -69,18 +69,22 @@ class Level:
         return [(label, rows) for label, rows in self._runs(labels) if isinstance(label, tuple)]
 
     def _write_norms(self) -> None:
-        p, level = self.stack.parameters, self.level
+        running = self.stack.means[self.level], self.stack.variances[self.level]
         for _, rows in self._runs([block.normed == "batchnorm" or None for block in self.blocks]):
-            tensors = (self.z[rows], self._empty()[rows], self.n[rows], p.gammas[level][rows], p.betas[level][rows])
-            norm = BatchNorm(*tensors, self.stack.means[level][rows], self.stack.variances[level][rows])
+            norm = BatchNorm(*self._normed(rows), *(statistic[rows] for statistic in running))
             self.norms.append((rows, norm))
             self.tape.forward_steps.append(norm.forward if self.tape.training else norm.evaluate)
         for member, block in zip(self.rows.members, self.blocks, strict=True):  # one by one: no NaN goes to others
             if block.normed == "layernorm":
                 rows = self.rows.of_member(member)
-                tensors = (self.z[rows], self._empty()[rows], self.n[rows], p.gammas[level][rows], p.betas[level][rows])
-                self.norms.append((rows, LayerNorm(*tensors)))
+                self.norms.append((rows, LayerNorm(*self._normed(rows))))
                 self.tape.forward_steps.append(self.norms[-1][1].forward)
+
+    def _normed(self, rows: slice) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """What normalisation of these rows takes: before it, normalised, after it, scale and shift."""
+        z, parameters = self.z[rows], self.stack.parameters
+        scale, shift = parameters.gammas[self.level][rows], parameters.betas[self.level][rows]
+        return z, torch.empty_like(z), self.n[rows], scale, shift
 
     def _write_dropout(self) -> list[tuple[slice, Tensor, Tensor]]:
         """Rows, mask, and what is left of them."""

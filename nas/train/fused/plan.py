@@ -20,7 +20,7 @@ FLOPS = 5e10  # of matrix products, a second
 ELEMENT = 8e-9  # seconds for each element between the layers: normalisation, activation, dropout, both ways
 SHARED = 0.1  # the calls that are made once are to be no more than this share of a step ...
 MOST = 32  # ... but no more members than this are asked for
-MEMORY = 1 << 29  # bytes of a group
+MEMORY = 1 << 29  # bytes of a group, where it is not said how many there are
 
 
 def family(recipe: Recipe) -> tuple[Hashable, ...]:
@@ -55,17 +55,22 @@ def seconds(candidate: Candidate) -> float:
     return arithmetic + ELEMENT * chain.width * batch + LAYER * (len(chain.blocks) + 1)
 
 
-def together(candidate: Candidate) -> tuple[Hashable, int]:
+def together(candidate: Candidate, memory: int = MEMORY) -> tuple[Hashable, int]:
     """What candidates must share to be trained together, and how many of them are worth it; 1 for one alone."""
     alike = likeness(candidate)
-    return alike, 1 if alike is None else room(candidate)
+    return alike, 1 if alike is None else room(candidate, memory)
 
 
-def room(candidate: Candidate) -> int:
-    """How many candidates like this one are worth training together."""
-    chain, batch = chain_of(candidate.architecture), candidate.recipe.batch_size
+def bytes_of(candidate: Candidate) -> int:
+    """What a candidate adds to the memory of its group, at most."""
+    chain = chain_of(candidate.architecture)
     assert chain is not None
-    # parameters, gradients, step and two moments; nine tensors of every level
-    bytes_ = 4 * (5 * candidate.architecture.num_params + 9 * chain.width * batch)
+    # weights here and in the network, gradients, step, two moments; of each level twelve tensors at most, for batches
+    # of two sizes, since the last of an epoch is smaller
+    return 4 * (6 * candidate.architecture.num_params + 24 * chain.width * candidate.recipe.batch_size)
+
+
+def room(candidate: Candidate, memory: int = MEMORY) -> int:
+    """How many candidates like this one are worth training together, in so many bytes."""
     enough = -(-ONCE * (1 - SHARED) // (SHARED * seconds(candidate)))
-    return int(max(1, min(MOST, enough, MEMORY // bytes_)))
+    return int(max(1, min(MOST, enough, memory // bytes_of(candidate))))
