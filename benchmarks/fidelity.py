@@ -31,8 +31,9 @@ from benchmarks.tables import interval, markdown
 from nas.budget import Budget
 from nas.checkpoints import KeepCheckpoints
 from nas.data.digits import Digits
-from nas.evaluate import Job, Stopping, Training
+from nas.evaluate import Stopping, Training
 from nas.executors.inline import Inline
+from nas.job import Job
 from nas.pace import Allowance
 from nas.plugins import make
 from nas.space import Candidate, SearchSpace

@@ -8,8 +8,9 @@ import numpy as np
 from rich.console import Console
 
 from nas.architecture import Architecture
-from nas.evaluate import Job, Stopping, Training, evaluate
-from nas.final import FINALISTS, LONGER, SEEDS
+from nas.evaluate import Stopping, Training
+from nas.finalists import FINALISTS, LONGER, SEEDS
+from nas.job import Job, evaluate
 from nas.options import Options
 from nas.placement import Placement
 from nas.problem import Problem

@@ -10,9 +10,10 @@ import numpy as np
 
 from nas.caruana import crossed, select
 from nas.dataset import Array, Part
-from nas.evaluate import Member, Training, snapshot_file
+from nas.evaluate import Training, snapshot_file
 from nas.executor import Workers
-from nas.final import Again, finalists
+from nas.finalists import Again, finalists
+from nas.job import Member
 from nas.trial import Trial, best_first
 
 KEPT = 12  # networks of a search whose weights are kept as possible members, by accuracy; as many again by size

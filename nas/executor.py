@@ -9,7 +9,7 @@ from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
 
 from nas.devices import slots
-from nas.evaluate import Evaluator
+from nas.job import Evaluator
 
 T = TypeVar("T")
 

@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 
 from nas.ensemble import candidates, join
 from nas.ensemble_export import export_ensemble
-from nas.evaluate import Job, Member, Teacher, Training, evaluate
+from nas.evaluate import Training
 from nas.executor import Workers
-from nas.final import Again, FinalTraining
+from nas.final import FinalTraining
+from nas.finalists import Again
 from nas.folder import Facts, write_folder
+from nas.job import Job, Member, Teacher, evaluate
 from nas.options import Options
 from nas.result import FOLDERS, Result
 from nas.selection import finalists_of

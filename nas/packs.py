@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-from nas.evaluate import Job, Outcome, evaluate_all
 from nas.executor import Workers
+from nas.job import Job, Outcome, evaluate_all
 from nas.space import Candidate
 
 WAITING = 64  # jobs that are kept waiting, at most, so that like finds like

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from nas import plugins
-from nas.evaluate import Evaluator
 from nas.executor import Backend, Workers
+from nas.job import Evaluator
 from nas.options import Options
 
 FOLDER = "nas.executors"

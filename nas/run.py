@@ -14,23 +14,14 @@ from rich.console import Console
 
 from nas.checkpoints import KeepCheckpoints
 from nas.checks import check
+from nas.choosing import Ended, chosen_again
 from nas.devices import free_memory
-from nas.ensemble import roommates, worth_keeping
+from nas.ensemble import worth_keeping
 from nas.evaluate import Stopping, Training
 from nas.events import Broadcast, Monitor
 from nas.executor import JobFailed, Workers
-from nas.final import (
-    FINALISTS,
-    GROWING,
-    LONGER,
-    SEEDS,
-    Again,
-    FinalTraining,
-    affordable,
-    distinct,
-    threads,
-    with_baseline,
-)
+from nas.final import FinalTraining
+from nas.finalists import Again, threads
 from nas.handover import Handover
 from nas.live import Sweep
 from nas.monitors.progress import ProgressBar
@@ -42,14 +33,12 @@ from nas.problem import Problem
 from nas.provenance import config, identity, run_name
 from nas.record import LOGS
 from nas.result import Result
-from nas.selection import finalists_of
 from nas.store import KeepBestWeights, RunDirectory, TrialLog
 from nas.study import Study
 from nas.train.fused.plan import together
 from nas.trial import Trial, best_first
 from nas.watching import close_monitors, open_monitors
 
-ROOMS = ((1, 2), (1, 3), (2, 3))  # networks and seeds of each, of those that share the budget with others
 SPARED = 4  # one part in so many of a worker's share of the free memory is for networks that it trains together
 LOOKING = 0.5  # seconds of draws that show those who watch what the space offers
 
@@ -262,7 +251,10 @@ class _Run:
 
     def _final(self, logs: Sequence[TrialLog], spent: float) -> list[Trial]:
         """Train the best networks again, with fresh seeds."""
-        log, chosen = logs[2], self._finalists(logs, spent)
+        trials, baseline, log, _ = logs
+        samples = self.evaluator.searched[0].samples, self.evaluator.whole.samples
+        ended = Ended(trials.trials, baseline.trials, log.trials, spent)
+        chosen = chosen_again(self.options, ended, self.placement.devices, *samples)
         self._chosen = chosen
         if not chosen:
             return []
@@ -296,30 +288,6 @@ class _Run:
         """Which candidates a worker trains together; with a time limit of its own each is trained by itself."""
         fused = self.options.fused and self.options.trial_timeout is None and self.placement.devices[0] == "cpu"
         return partial(together, memory=free_memory() // len(self.placement.devices) // SPARED) if fused else apart
-
-    def _finalists(self, logs: Sequence[TrialLog], spent: float) -> list[Again]:
-        """Which networks, for as many epochs and seeds as the options, or the time not yet spent, allow."""
-        options, (trials, baseline, final, _) = self.options, (log.trials for log in logs)
-        epochs = LONGER * options.epochs if options.final_epochs is None else options.final_epochs
-        number, seeds = options.finalists or FINALISTS, options.final_seeds or SEEDS
-        if not epochs or options.time is None or options.final_epochs is not None:
-            chosen = with_baseline(trials, baseline, number, seeds, epochs) if epochs else []
-            more = roommates([*trials, *baseline], options.budget, epochs, seeds) if epochs and options.joins else []
-            return distinct([*chosen, *more])
-        left = max(options.time * (1 - options.search_share) / 2, options.time - spent)
-        searched, whole = self.evaluator.searched[0].samples, self.evaluator.whole.samples
-        growing = [(options.finalists or k, options.final_seeds or n) for k, n in GROWING]
-        both, facts = [*trials, *baseline], (self.placement.devices, options.epochs, whole, searched / whole)
-        left /= (1 + options.joins) * (1 + (options.distill is not None))  # for small networks, and for a last training
-        small = [trial for trial in both if options.joins and trial.params <= options.budget // 2]
-        more = [replace(again, joining=True) for again in affordable(small, left, *facts, ROOMS)]
-        chosen = distinct([*affordable(both, left, *facts, growing), *more])
-        done = [
-            Again(f.trials[0], round(f.trials[0].candidate.fidelity * options.epochs), 1) for f in finalists_of(final)
-        ]
-        known = {again.trial.candidate.key[:2]: again.epochs for again in done}
-        chosen = [replace(again, epochs=known.get(again.trial.candidate.key[:2], again.epochs)) for again in chosen]
-        return distinct([*chosen, *done])  # what an earlier session has trained is in the choice, whatever it takes
 
 
 def _joining(trained: Sequence[Trial], chosen: Sequence[Again]) -> frozenset[int]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from nas.evaluate import Job
 from nas.events import Broadcast, Monitor
 from nas.executor import Workers
+from nas.job import Job
 from nas.live import by_hand
 from nas.pace import Allowance, Pace
 from nas.packs import Alike, Flight, Result, Waiting, apart

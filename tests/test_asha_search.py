@@ -15,8 +15,8 @@ from toy import Line, Toy, line, timeless
 
 import nas
 from nas.checkpoints import KeepCheckpoints
-from nas.evaluate import Job, Outcome
-from nas.final import contenders, finalists
+from nas.finalists import contenders, finalists
+from nas.job import Job, Outcome
 from nas.pace import Allowance, Pace
 from nas.result import Result
 from nas.space import Candidate

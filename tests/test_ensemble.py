@@ -19,7 +19,8 @@ from nas.caruana import Ensemble, crossed, select
 from nas.dataset import Part
 from nas.ensemble import Joint, some, worth_keeping
 from nas.ensemble_export import export_ensemble
-from nas.evaluate import Job, Member, Stopping, Teacher, Training, save_weights, snapshot_file
+from nas.evaluate import Stopping, Training, save_weights, snapshot_file
+from nas.job import Job, Member, Teacher
 from nas.network import Network
 from nas.options import Options
 from nas.problem import Problem

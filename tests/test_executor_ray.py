@@ -18,10 +18,10 @@ from toy import Toy
 
 import nas
 from nas.cli import main
-from nas.evaluate import Job, Outcome, evaluate
 from nas.events import Monitor
 from nas.executors._parcel import Parcel, opened, put_back, unseen
 from nas.executors._reply import Held, Reply
+from nas.job import Job, Outcome, evaluate
 from nas.trial import Trial
 
 pytest_plugins = ("fixtures_run",)

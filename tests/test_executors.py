@@ -18,10 +18,11 @@ from toy import Toy, gone, line
 
 import nas
 from nas import plugins
-from nas.evaluate import Job, Outcome
 from nas.executor import Backend, JobFailed, Workers
 from nas.executors._reply import spoils
-from nas.final import Again, FinalTraining
+from nas.final import FinalTraining
+from nas.finalists import Again
+from nas.job import Job, Outcome
 from nas.placement import FOLDER
 from nas.store import TrialLog
 

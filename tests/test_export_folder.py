@@ -13,8 +13,9 @@ from exporting import alone, drawn, exported, insects
 
 from nas.architecture import Architecture
 from nas.dataset import Arrays, Dataset, Part
-from nas.evaluate import Job, Stopping, Training, save_weights
+from nas.evaluate import Stopping, Training, save_weights
 from nas.folder import Facts, write_folder
+from nas.job import Job
 from nas.network import Network
 from nas.normalise import NORMALISATIONS
 from nas.recipe import Recipe

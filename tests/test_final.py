@@ -11,17 +11,8 @@ import pytest
 from toy import Toy, line, score
 
 from nas.executors.inline import Inline
-from nas.final import (
-    FINALISTS,
-    THREADS,
-    Again,
-    FinalTraining,
-    affordable,
-    contenders,
-    finalists,
-    threads,
-    with_baseline,
-)
+from nas.final import FinalTraining
+from nas.finalists import FINALISTS, THREADS, Again, affordable, contenders, finalists, threads, with_baseline
 from nas.pace import TRIALS, Pace
 from nas.space import Candidate
 from nas.store import TrialLog
@@ -103,7 +94,7 @@ def learned(number: int, by_heart: bool) -> Trial:
 def test_the_time_left_is_cut_into_networks_seeds_and_epochs(
     monkeypatch: pytest.MonkeyPatch, by_heart: bool, seconds: float, expected: list[tuple[int, int]]
 ) -> None:
-    monkeypatch.setattr("nas.final.cores", lambda: 2)
+    monkeypatch.setattr("nas.finalists.cores", lambda: 2)
     trials = [learned(number, by_heart) for number in range(8)]
     found = affordable(trials, seconds, ["cpu"] * 2, epochs=8, samples=1000)
     assert [(again.epochs, again.seeds) for again in found] == expected
@@ -160,7 +151,7 @@ def test_a_network_that_had_few_epochs_is_not_beaten_by_one_that_had_more() -> N
 
 
 def test_idle_cores_are_shared_among_the_networks_trained_and_gpus_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.final.cores", lambda: 6)
+    monkeypatch.setattr("nas.finalists.cores", lambda: 6)
     assert [threads(["cpu"] * 6, networks) for networks in (1, 2, 3, 6, 8)] == [THREADS, 3, 2, 1, 1]
     assert threads(["cpu"] * 12, 2) == 3  # more workers than cores
     assert threads(["cuda:0"] * 6, 1) == 1

@@ -13,7 +13,7 @@ import pytest
 from toy import line
 
 import nas
-from nas.final import SEEDS
+from nas.finalists import SEEDS
 from nas.recipe import Recipe
 from nas.study import HOPELESS
 

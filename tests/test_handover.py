@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 from toy import rows
 
 import nas
-from nas.evaluate import Job, Training
+from nas.evaluate import Training
 from nas.executor import JobFailed
+from nas.job import Job
 
 pytest_plugins = ("fixtures_run",)
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -20,7 +20,8 @@ from searching import Search
 from toy import Toy, line, rows
 
 import nas
-from nas.evaluate import Job, Stopping, Training
+from nas.evaluate import Stopping, Training
+from nas.job import Job
 from nas.live import Live, Stopped, Sweep, stop_file
 from nas.options import Options
 from nas.problem import Problem

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from nas.dataset import Arrays, Dataset, Part
-from nas.evaluate import Job, Stopping, Training
+from nas.evaluate import Stopping, Training
+from nas.job import Job
 from nas.normalise import affine
 from nas.recipe import Recipe
 from nas.resample import folds, sampled

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from searching import Search
 from toy import Line, Toy, environment, fails, line, timeless
 
-from nas.evaluate import Job
 from nas.executors.inline import Inline
+from nas.job import Job
 from nas.store import RunDirectory, TrialLog
 from nas.trial import Trial
 

@@ -11,8 +11,8 @@ import pytest
 from searching import TRIALS, Search
 from toy import Line, Toy, fails, line, rows, score, timeless
 
-from nas.evaluate import Job, Outcome
 from nas.events import Monitor
+from nas.job import Job, Outcome
 from nas.space import Candidate
 from nas.store import TrialLog
 from nas.strategy import Strategy

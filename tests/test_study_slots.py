@@ -13,8 +13,8 @@ from searching import Search
 from toy import Shuffled, Single, Toy, line, rows, score, timeless
 
 from nas import study
-from nas.evaluate import Job, Outcome
 from nas.executor import JobFailed
+from nas.job import Job, Outcome
 from nas.live import Stopped
 from nas.space import Candidate
 from nas.store import TrialLog

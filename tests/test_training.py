@@ -14,7 +14,8 @@ from toy import SHARED
 
 from nas.architecture import Architecture, Sketch
 from nas.dataset import Arrays, Dataset, Part
-from nas.evaluate import Job, Stopping, Training
+from nas.evaluate import Stopping, Training
+from nas.job import Job
 from nas.recipe import AVERAGES, INITIALISATIONS, OPTIMIZERS, SCHEDULES, Recipe
 from nas.space import Candidate
 from nas.train.loop import Fitted, NotFinite, evaluate, train

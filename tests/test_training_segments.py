@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from nas.architecture import Architecture, Sketch
 from nas.dataset import Arrays
-from nas.evaluate import Job, Stopping, Training
+from nas.evaluate import Stopping, Training
+from nas.job import Job
 from nas.live import Watch
 from nas.recipe import AVERAGES, OPTIMIZERS, SCHEDULES, Recipe
 from nas.space import Candidate

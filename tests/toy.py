@@ -22,8 +22,8 @@ import numpy as np
 from nas.architecture import Architecture, Sketch
 from nas.budget import Choose
 from nas.dataset import Arrays, Dataset, Source
-from nas.evaluate import Evaluator, Job, Outcome
 from nas.executor import JobFailed, Workers
+from nas.job import Evaluator, Job, Outcome
 from nas.ops import Shape
 from nas.recipe import Recipe
 from nas.space import Candidate, SearchSpace

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from nas.evaluate import Evaluator
 from nas.executor import JobFailed
+from nas.job import Evaluator
 
 Buffer = bytes | memoryview
 STICKY = ("CUDA error", "cuDNN error", "CUBLAS_STATUS")  # in the words of torch

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from nas.evaluate import Evaluator
 from nas.executor import Backend, T, Workers
 from nas.executors._reply import Held, Reply
+from nas.job import Evaluator
 
 
 class Here(Backend):

@@ -21,10 +21,10 @@ from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 from typing import Any
 
-from nas.evaluate import Evaluator
 from nas.executor import Backend, JobFailed, Workers
 from nas.executors._reply import Held, Reply
 from nas.executors._slots import Died, Slots, Worker
+from nas.job import Evaluator
 
 PRELOAD = ["torch", "torch._dynamo", "safetensors.torch", "nas.executors.local", "nas.evaluate", "nas.train.loop"]
 ENVIRONMENT = {

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from nas.devices import cores
-from nas.evaluate import Evaluator
 from nas.executor import Backend, JobFailed, Workers
 from nas.executors._parcel import Folders, Parcel, opened, put_back, unseen
 from nas.executors._reply import Held, Reply
 from nas.executors._slots import Died, Slots, Worker
 from nas.executors.local import ENVIRONMENT
 from nas.extras import library, need
+from nas.job import Evaluator
 
 LIVES = 3  # workers lost with a job, after which it is the job's fault
 ANSWER = 10.0  # seconds for a cluster to answer at its address

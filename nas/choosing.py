@@ -1,0 +1,55 @@
+"""Which networks are trained again at the end of a search: as the options say, or as the time left allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from nas.ensemble import roommates
+from nas.finalists import FINALISTS, GROWING, LONGER, SEEDS, Again, affordable, distinct, with_baseline
+from nas.options import Options
+from nas.selection import finalists_of
+from nas.trial import Trial
+
+ROOMS = ((1, 2), (1, 3), (2, 3))  # networks and seeds of each, of those that share the budget with others
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a search has found, and what is left of its time; `final` are trainings of an earlier session."""
+
+    trials: Sequence[Trial]
+    baseline: Sequence[Trial]
+    final: Sequence[Trial]
+    spent: float  # seconds
+
+
+def chosen_again(options: Options, ended: Ended, devices: Sequence[str], searched: int, whole: int) -> list[Again]:
+    """For as many epochs and seeds as the options, or the time not yet spent, allow.
+
+    `searched` and `whole`: the samples that a training of the search and a final one passes in an epoch.
+    """
+    epochs = LONGER * options.epochs if options.final_epochs is None else options.final_epochs
+    if epochs and options.time is not None and options.final_epochs is None:
+        return _in_time(options, ended, devices, searched, whole)
+    both, number, seeds = [*ended.trials, *ended.baseline], options.finalists or FINALISTS, options.final_seeds or SEEDS
+    if not epochs:
+        return []
+    more = roommates(both, options.budget, epochs, seeds) if options.joins else []
+    return distinct([*with_baseline(ended.trials, ended.baseline, number, seeds, epochs), *more])
+
+
+def _in_time(options: Options, ended: Ended, devices: Sequence[str], searched: int, whole: int) -> list[Again]:
+    assert options.time is not None
+    left = max(options.time * (1 - options.search_share) / 2, options.time - ended.spent)
+    left /= (1 + options.joins) * (1 + (options.distill is not None))  # for small networks, and for a last training
+    growing = [(options.finalists or k, options.final_seeds or n) for k, n in GROWING]
+    both, facts = [*ended.trials, *ended.baseline], (devices, options.epochs, whole, searched / whole)
+    small = [trial for trial in both if options.joins and trial.params <= options.budget // 2]
+    more = [replace(again, joining=True) for again in affordable(small, left, *facts, ROOMS)]
+    found = distinct([*affordable(both, left, *facts, growing), *more])
+    firsts = [finalist.trials[0] for finalist in finalists_of(ended.final)]
+    done = [Again(trial, round(trial.candidate.fidelity * options.epochs), 1) for trial in firsts]
+    known = {again.trial.candidate.key[:2]: again.epochs for again in done}
+    found = [replace(again, epochs=known.get(again.trial.candidate.key[:2], again.epochs)) for again in found]
+    return distinct([*found, *done])  # what an earlier session has trained is in the choice, whatever it takes now

@@ -1,0 +1,101 @@
+"""What is sent to a worker, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from zlib import crc32
+
+from nas.candidate import Candidate
+from nas.live import Live, Watch
+from nas.trial import Row
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trained network of an ensemble: what it computes, where its weights are, and its share of the mean."""
+
+    candidate: Candidate
+    weights: Path
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Members that teach together, their probabilities softened by a temperature."""
+
+    members: tuple[Member, ...]
+    temperature: float
+
+    @property
+    def number(self) -> int:
+        """What it is told by from other teachers, in the log."""
+        said = sorted((m.weights.parent.name, m.weights.name, m.candidate.key[0], m.share) for m in self.members)
+        return crc32(repr((said, self.temperature)).encode())
+
+
+@dataclass(frozen=True)
+class Job:
+    """Evaluate a candidate. The weights go to `weights` if the value is at least `beat`; rows, as they come, to `live`.
+
+    `final`: train on the whole training part, once, to the last epoch, which is kept; not on a sample or in folds, and
+    not to the best epoch, as the search may. A candidate with a horizon is trained for its fidelity from the checkpoint
+    `before`, or from scratch where that is of no use; the checkpoint `after` is for those who train it on.
+    """
+
+    number: int
+    candidate: Candidate
+    seed: int
+    weights: Path | None = None
+    order: int | None = None  # the seed of the order of the samples; None: of `seed`, as all else
+    beat: float = float("-inf")
+    final: bool = False
+    live: Path | None = None
+    snapshots: bool = False  # leave more weights beside `weights`: see `nas.train.snapshots`
+    teacher: Teacher | None = None
+    before: Path | None = None
+    after: Path | None = None
+
+    def watch(self) -> Watch:
+        """What is told of the training while it runs."""
+        if self.live is None:
+            return Watch()
+        return Live(self.live, {"number": self.number, **self.candidate.to_json(), "seed": self.seed})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The objectives (to be maximised), facts about the training, and one row an epoch."""
+
+    values: tuple[float, ...]
+    metrics: Row
+    curve: tuple[Row, ...] = ()
+
+
+class Evaluator(Protocol):
+    """What runs on a worker. Prepared once a worker, then called for every job; an exception is a failed trial."""
+
+    def prepare(self, device: str) -> None: ...
+
+    def __call__(self, job: Job) -> Outcome: ...
+
+
+def evaluate(evaluator: Evaluator, job: Job) -> Outcome:
+    """What is submitted to a worker."""
+    return evaluator(job)
+
+
+def evaluate_all(evaluator: Any, jobs: Sequence[Job]) -> list[Outcome | Exception]:
+    """Several jobs of an evaluator that has a `together`; of one, an exception is raised."""
+    from nas.executor import JobFailed
+
+    if len(jobs) == 1:
+        return [evaluator(jobs[0])]
+    return [JobFailed.of(found) if isinstance(found, Exception) else found for found in evaluator.together(jobs)]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was not enough memory: torch has no class of its own for it on a CPU."""
+    return isinstance(error, MemoryError) or "memory" in str(error).lower()
