@@ -103,7 +103,7 @@ class Training:
         ):
             return [self._alone(job, watch, cut, fold) for job, watch in jobs]
         try:
-            members = [self._member(job, watch) for job, watch in jobs]
+            members = [self._member(job, watch, fold) for job, watch in jobs]
             return train_together(members, *self._parts(cut), epochs=self._epochs(job))
         except (MemoryError, RuntimeError) as error:
             if len(jobs) == 1 or not out_of_memory(error):
@@ -114,22 +114,27 @@ class Training:
     def _epochs(self, job: Job) -> int:
         return max(1, round(self.stopping.epochs * job.candidate.fidelity))
 
-    def _member(self, job: Job, watch: Watch) -> Any:
-        from nas.train.fused.group import Member
+    def _segment(self, job: Job, fold: int) -> Any:
+        from nas.train.checkpoint import Segment
+
+        horizon = max(self._epochs(job), round(self.stopping.epochs * job.candidate.span))
+        return Segment(horizon, *_fold_files(job, fold))
+
+    def _member(self, job: Job, watch: Watch, fold: int) -> Any:
+        from nas.train.fused.member import Member
         from nas.train.loop import Patience
 
         stop, candidate = self.stopping, job.candidate
         patience = self._epochs(job) if job.final else stop.patience
         stopping = Patience(patience, stop.min_change, stop.patience_from)
         order = job.seed if job.order is None else job.order
-        return Member(candidate.architecture, candidate.recipe, job.seed, stopping, order, job.final, watch)
+        told = job.seed, stopping, order, job.final, watch, self._segment(job, fold)
+        return Member(candidate.architecture, candidate.recipe, *told)
 
     def _alone(self, job: Job, watch: Watch, cut: Cut, fold: int) -> Fitted | Exception:
-        from nas.train.checkpoint import Segment
         from nas.train.loop import train
 
         stop, epochs = self.stopping, self._epochs(job)
-        horizon = max(epochs, round(stop.epochs * job.candidate.span))
         try:
             return train(
                 job.candidate.architecture,
@@ -145,7 +150,7 @@ class Training:
                 soft=self._soft(job.teacher),
                 snapshots=job.snapshots,
                 keep_last=job.final,
-                segment=Segment(horizon, *_fold_files(job, fold)),
+                segment=self._segment(job, fold),
             )
         except Exception as error:
             return error

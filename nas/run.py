@@ -285,8 +285,13 @@ class _Run:
 
     @property
     def _alike(self) -> Alike:
-        """Which candidates a worker trains together; with a time limit of its own each is trained by itself."""
-        fused = self.options.fused and self.options.trial_timeout is None and self.placement.devices[0] == "cpu"
+        """Which candidates a worker trains together.
+
+        None in this process, where a search that was stopped and continued is the uninterrupted one, nor where each has
+        a time limit of its own.
+        """
+        alone = self.options.workers == 0 or self.options.trial_timeout is not None
+        fused = self.options.fused and not alone and self.placement.devices[0] == "cpu"
         return partial(together, memory=free_memory() // len(self.placement.devices) // SPARED) if fused else apart
 
 

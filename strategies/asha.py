@@ -38,7 +38,8 @@ class Asha(Strategy):
         self.rungs = Rungs(levels(epochs, self.eta, self.least), self.eta)
 
     def ahead(self) -> float:
-        return self.inner.ahead()
+        """As many new ones as it takes for a promotion; with more of them promotions would all come at the end."""
+        return min(self.inner.ahead(), self.eta)
 
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
         return self.rungs.promotion(pending) or self.draw(rng, pending)

@@ -18,7 +18,8 @@ from nas.ops import ACTIVATIONS
 from nas.recipe import Recipe
 from nas.train.fused import descent
 from nas.train.fused.chain import chain_of
-from nas.train.fused.group import Member, train_together
+from nas.train.fused.group import train_together
+from nas.train.fused.member import Member
 from nas.train.fused.plan import FAMILIES
 from nas.train.loop import Fitted, NotFinite, Patience, train
 from nas.train.resident import Resident

@@ -98,7 +98,7 @@ def train(
         passes = _Passes(network, recipe, data, segment.horizon, (seed, order), soft)
         more = Snapshots(network, recipe, epochs) if snapshots else None
         kept: dict[str, Tensor] = {}
-        of = _common(network, recipe, (seed, order), segment, stopping, data, validation)
+        of = common(network, recipe, (seed, order), segment, stopping, data, validation)
         if (state := segment.found(of, epochs, device)) is not None:
             passes.load_state_dict(state["passes"])
             stopping, kept = Patience(**state["stopping"]), state["kept"]
@@ -152,7 +152,7 @@ class Patience:
         return self.over
 
 
-def _common(
+def common(
     network: Network,
     recipe: Recipe,
     seeds: tuple[int, int],

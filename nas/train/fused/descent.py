@@ -139,16 +139,22 @@ class Descent:
             if factor != 1.0:
                 rest.mul_(factor)
 
-    def state_of(self, member: int) -> list[list[Tensor]]:
-        """Views of what the optimizer remembers of a member's parameters."""
-        remembered = [t for t in self.optimizer.state[self.moved].values() if torch.is_tensor(t) and t.numel() > 1]
-        return [self.stack.of_member(self.stack.buffers(tensor), member) for tensor in remembered]
+    def state_of(self, member: int) -> dict[str, Any]:
+        """What the optimizer remembers of a member: copies, in the order of `Stack.of_member`, and plain values."""
+        found: dict[str, Any] = {}
+        for name, value in self.optimizer.state[self.moved].items():
+            whole = torch.is_tensor(value) and value.numel() == self.moved.numel() > 1
+            views = self.stack.of_member(self.stack.buffers(value), member) if whole else []
+            found[name] = [view.clone() for view in views] if whole else value
+        return found
 
-    def take_over(self, other: Descent, members: Sequence[int]) -> None:
-        """What `other` remembers of `members`, which are the members of this one, in this order."""
-        for name, value in other.optimizer.state[other.moved].items():
-            like = torch.is_tensor(value) and value.numel() > 1
+    def recall(self, states: Sequence[dict[str, Any]]) -> None:
+        """Go on from what was remembered of each member; all have taken as many steps."""
+        for name, value in states[0].items():
+            like = isinstance(value, list)
             self.optimizer.state[self.moved][name] = torch.zeros_like(self.moved.data) if like else value
-        for here, there in enumerate(members):
-            for mine, theirs in zip(self.state_of(here), other.state_of(there), strict=True):
-                torch._foreach_copy_(mine, theirs)
+        for member, state in enumerate(states):
+            for name, views in state.items():
+                if isinstance(views, list):
+                    whole = self.stack.buffers(self.optimizer.state[self.moved][name])
+                    torch._foreach_copy_(self.stack.of_member(whole, member), views)

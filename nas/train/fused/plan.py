@@ -32,13 +32,11 @@ def family(recipe: Recipe) -> tuple[Hashable, ...]:
 def likeness(candidate: Candidate) -> tuple[Hashable, ...] | None:
     """Candidates that are alike in this can be trained together; None for one that must be trained alone."""
     recipe, chain = candidate.recipe, chain_of(candidate.architecture)
-    if candidate.horizon is not None:  # it may be continued, from what such a group does not leave
-        return None
     if chain is None or recipe.optimizer not in FAMILIES or recipe.average != "none":
         return None
     if any(getattr(recipe, name) != DEFAULTS[name] for name in AUGMENTATIONS) or not _float32(recipe, chain):
         return None
-    return candidate.architecture.input_shape, candidate.fidelity, recipe.batch_size, family(recipe)
+    return candidate.architecture.input_shape, candidate.fidelity, candidate.span, recipe.batch_size, family(recipe)
 
 
 def _float32(recipe: Recipe, chain: Chain) -> bool:
