@@ -109,6 +109,11 @@ def test_where_folders_are_shared_nothing_travels_and_paths_are_absolute(
     assert (tmp_path / "out.txt").read_text() == "WEIGHTS"
 
 
+def test_a_reply_of_another_version_is_a_failure_that_says_so() -> None:
+    failure = Reply.read(pickle.dumps((True, 3))).failure
+    assert str(failure) == "TypeError: the worker runs another version of nas: it has sent (True, 3)"
+
+
 def test_a_whole_search_runs_on_a_ray_of_its_own(ray: Any, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     given: dict[str, Any] = {"budget": "5K", "trials": 3, "epochs": 1, "final_epochs": 1, "finalists": 1}
@@ -214,6 +219,7 @@ def test_a_search_on_three_nodes_outlives_one_of_them_and_takes_another(
     assert {path.name for path in weights.iterdir()} == {str(trial.number) for trial in trained}
 
 
+@pytest.mark.slow
 def test_a_file_for_a_folder_that_is_nowhere_yet_comes_back(ray: Any, tmp_path: Path) -> None:
     from nas.executors.ray import Cluster as Backend
 

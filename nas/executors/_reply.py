@@ -30,7 +30,9 @@ class Reply(NamedTuple):
     def read(cls, data: bytes) -> Reply:
         """As it was sent; a failure where it cannot be read here."""
         try:
-            reply: Reply = pickle.loads(data)  # noqa: S301  # from our own worker
+            reply = pickle.loads(data)  # noqa: S301  # from our own worker
+            if not isinstance(reply, cls):
+                raise TypeError(f"the worker runs another version of nas: it has sent {reply!r:.80}")
             return reply
         except Exception as error:  # a module that only the worker has, for example
             return cls.of(error)
