@@ -79,6 +79,11 @@ def _gathered(given: dict[str, Any]) -> dict[str, Any]:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @_options
+@click.option(
+    "--fused/--no-fused",
+    default=None,
+    help="Small perceptrons many at once (on); the same numbers up to rounding.",
+)
 @click.option("--baseline/--no-baseline", default=None, help="Random search at equal cost (on, except under --time).")
 @click.option("--no-final", is_flag=True, help="No final training: the best network is that of the search.")
 @click.option("--ensemble", is_flag=True, default=None, help="Join trained networks inside the parameter budget.")
@@ -90,8 +95,8 @@ def _gathered(given: dict[str, Any]) -> dict[str, Any]:
 @click.option("-q", "--quiet", is_flag=True, help="Nothing but the path of the result.")
 def search(config: str | None, dry_run: bool, verbose: int, quiet: bool, **given: Any) -> int:
     """Search for the best network inside a parameter budget, and export it."""
-    from_file = read_yaml(config) if config else {}
-    options = Options.of({**from_file, **_gathered(given)})
+    from_file, here = read_yaml(config) if config else {}, _gathered(given)
+    options = Options.of({**from_file, **here}, {name: f"--{name.replace('_', '-')}" for name in here})
     console, progress = Console(), Console(stderr=True)
     if dry_run:
         describe(options, console)
@@ -107,4 +112,4 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 (every trial failed), 2 (a user's mistake), 130 (Ctrl-C)."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are the workers'; a controller's LSTM needs one
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is saved like Ctrl-C
-    return run_command(search, arguments, "nas.search", "interrupted before the search began")
+    return run_command(search, arguments, "nas.search", "interrupted; the same command begins again, or goes on")

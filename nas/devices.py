@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import psutil
+
 
 def slots(device: str, workers: int | str, per_gpu: int = 1) -> list[str]:
     """The device of every worker: `per_gpu` to each GPU, else one a core.
@@ -26,6 +28,11 @@ def slots(device: str, workers: int | str, per_gpu: int = 1) -> list[str]:
 def cores() -> int:
     """Processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_memory() -> int:
+    """Bytes of main memory that are free."""
+    return int(psutil.virtual_memory().available)
 
 
 def gpu_count() -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from zlib import crc32
 
 import numpy as np
@@ -15,9 +15,12 @@ import numpy as np
 from nas.dataset import Array, Dataset
 from nas.live import Live, Watch
 from nas.resample import Cut, sampled
-from nas.resample import folds as fold
+from nas.resample import folds as folded
 from nas.space import Candidate
 from nas.trial import Row
+
+if TYPE_CHECKING:
+    from nas.train.loop import Fitted
 
 
 @dataclass(frozen=True)
@@ -48,18 +51,22 @@ class Job:
     """Evaluate a candidate. The weights go to `weights` if the value is at least `beat`; rows, as they come, to `live`.
 
     `final`: train on the whole training part, once, to the last epoch, which is kept; not on a sample or in folds, and
-    not to the best epoch, as the search may.
+    not to the best epoch, as the search may. A candidate with a horizon is trained for its fidelity from the checkpoint
+    `before`, or from scratch where that is of no use; the checkpoint `after` is for those who train it on.
     """
 
     number: int
     candidate: Candidate
     seed: int
     weights: Path | None = None
+    order: int | None = None  # the seed of the order of the samples; None: of `seed`, as all else
     beat: float = float("-inf")
     final: bool = False
     live: Path | None = None
     snapshots: bool = False  # leave more weights beside `weights`: see `nas.train.snapshots`
     teacher: Teacher | None = None
+    before: Path | None = None
+    after: Path | None = None
 
     def watch(self) -> Watch:
         """What is told of the training while it runs."""
@@ -86,8 +93,22 @@ class Evaluator(Protocol):
 
 
 def evaluate(evaluator: Evaluator, job: Job) -> Outcome:
-    """What the study submits to a worker."""
+    """What is submitted to a worker."""
     return evaluator(job)
+
+
+def evaluate_all(evaluator: Any, jobs: Sequence[Job]) -> list[Outcome | Exception]:
+    """Several jobs of an evaluator that has a `together`; of one, an exception is raised."""
+    from nas.executor import JobFailed
+
+    if len(jobs) == 1:
+        return [evaluator(jobs[0])]
+    return [JobFailed.of(found) if isinstance(found, Exception) else found for found in evaluator.together(jobs)]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was not enough memory: torch has no class of its own for it on a CPU."""
+    return isinstance(error, MemoryError) or "memory" in str(error).lower()
 
 
 @dataclass(frozen=True)
@@ -104,16 +125,24 @@ class Training:
     """Trains the candidate's network; the objective is validation accuracy, the mean over `folds`.
 
     In the search it is that of the best epoch; in a final training that of the last one, which is not flattered.
+    `fused`: perceptrons by `nas.train.fused`, alone or several at once, with the same numbers up to rounding.
     """
 
     def __init__(
-        self, dataset: Dataset, stopping: Stopping, *, sample: float = 1.0, folds: int = 1, seed: int = 0
+        self,
+        dataset: Dataset,
+        stopping: Stopping,
+        *,
+        sample: float = 1.0,
+        folds: int = 1,
+        seed: int = 0,
+        fused: bool = True,
     ) -> None:
-        self.dataset, self.stopping, self.seed = dataset, stopping, seed
+        self.dataset, self.stopping, self.seed, self.fused = dataset, stopping, seed, fused
         part = sampled(dataset, sample, seed)
         self.whole = Cut(dataset)
         searched = self.whole if part is dataset else Cut(part)
-        self.searched = [searched] if folds == 1 else fold(part, folds, seed)
+        self.searched = [searched] if folds == 1 else folded(part, folds, seed)
 
     def prepare(self, device: str) -> None:
         """Put the data on the device. torch is imported here and not before: the coordinator does without."""
@@ -123,13 +152,75 @@ class Training:
         self._resident: dict[int, Any] = {}
 
     def __call__(self, job: Job) -> Outcome:
+        (found,) = self.together([job])
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def together(self, jobs: Sequence[Job]) -> list[Outcome | Exception]:
+        """Each job's outcome or failure. Those that `nas.train.fused` can train as one must be alike in its sense."""
+        began, watches = time.perf_counter(), [job.watch() for job in jobs]
+        fits: list[list[Fitted]] = [[] for _ in jobs]
+        failures: dict[int, Exception] = {}
+        for fold, cut in enumerate([self.whole] if jobs[0].final else self.searched, 1):
+            left = [n for n in range(len(jobs)) if n not in failures]
+            for n, found in zip(left, self._train([(jobs[n], watches[n]) for n in left], cut, fold), strict=True):
+                if isinstance(found, Exception):
+                    failures[n] = found
+                else:
+                    fits[n].append(found)
+        seconds = (time.perf_counter() - began) / len(jobs)
+        return [
+            failures.get(n) or self._outcome(job, fits[n], seconds, len(jobs) - len(failures))
+            for n, job in enumerate(jobs)
+        ]
+
+    def _train(self, jobs: Sequence[tuple[Job, Watch]], cut: Cut, fold: int) -> list[Fitted | Exception]:
+        """On one cut of the data."""
+        from nas.train.fused.group import train_together
+        from nas.train.fused.plan import likeness
+
+        if not jobs:
+            return []
+        job = jobs[0][0]
+        if (
+            not self.fused
+            or self._device.type != "cpu"
+            or likeness(job.candidate) is None
+            or job.snapshots
+            or job.teacher is not None
+        ):
+            return [self._alone(job, watch, cut, fold) for job, watch in jobs]
+        try:
+            members = [self._member(job, watch) for job, watch in jobs]
+            return train_together(members, *self._parts(cut), epochs=self._epochs(job))
+        except (MemoryError, RuntimeError) as error:
+            if len(jobs) == 1 or not out_of_memory(error):
+                return [error for _ in jobs]
+        half = len(jobs) // 2  # nothing is lost by it but the time
+        return self._train(jobs[:half], cut, fold) + self._train(jobs[half:], cut, fold)
+
+    def _epochs(self, job: Job) -> int:
+        return max(1, round(self.stopping.epochs * job.candidate.fidelity))
+
+    def _member(self, job: Job, watch: Watch) -> Any:
+        from nas.train.fused.group import Member
+        from nas.train.loop import Patience
+
+        stop, candidate = self.stopping, job.candidate
+        patience = self._epochs(job) if job.final else stop.patience
+        stopping = Patience(patience, stop.min_change, stop.patience_from)
+        order = job.seed if job.order is None else job.order
+        return Member(candidate.architecture, candidate.recipe, job.seed, stopping, order, job.final, watch)
+
+    def _alone(self, job: Job, watch: Watch, cut: Cut, fold: int) -> Fitted | Exception:
+        from nas.train.checkpoint import Segment
         from nas.train.loop import train
 
-        start, watch = time.perf_counter(), job.watch()
-        stop = self.stopping
-        epochs = max(1, round(stop.epochs * job.candidate.fidelity))
-        fits = [
-            train(
+        stop, epochs = self.stopping, self._epochs(job)
+        horizon = max(epochs, round(stop.epochs * job.candidate.span))
+        try:
+            return train(
                 job.candidate.architecture,
                 job.candidate.recipe,
                 *self._parts(cut),
@@ -138,13 +229,18 @@ class Training:
                 min_change=stop.min_change,
                 patience_from=stop.patience_from,
                 seed=job.seed,
+                order=job.order,
                 watch=watch,
                 soft=self._soft(job.teacher),
                 snapshots=job.snapshots,
                 keep_last=job.final,
+                segment=Segment(horizon, *_fold_files(job, fold)),
             )
-            for cut in ([self.whole] if job.final else self.searched)
-        ]
+        except Exception as error:
+            return error
+
+    def _outcome(self, job: Job, fits: Sequence[Fitted], seconds: float, together: int) -> Outcome:
+        """What is told of a training, whose weights are kept."""
         value = mean(fit.best["val_accuracy"] for fit in fits)
         if job.weights is not None and value >= job.beat and len(fits) == 1:
             save_weights(fits[0].network.state_dict(), job.weights)
@@ -153,10 +249,12 @@ class Training:
         metrics = {key: mean(fit.best[key] for fit in fits) for key in ("val_accuracy", "val_loss", "train_loss")}
         if len(fits) > 1:
             metrics["val_accuracy_std"] = stdev(fit.best["val_accuracy"] for fit in fits)
-        cost = {"epochs": sum(len(fit.curve) for fit in fits), "seconds": round(time.perf_counter() - start, 4)}
+        cost = {"epochs": sum(len(fit.curve) - fit.before for fit in fits), "seconds": round(seconds, 4)}
         metrics = {**metrics, "best_epoch": round(mean(fit.best_epoch for fit in fits)), **cost}
         if job.teacher is not None:
             metrics["teacher"] = job.teacher.number
+        if together > 1:
+            metrics["together"] = together
         which = [{"fold": n} if len(fits) > 1 else {} for n in range(1, len(fits) + 1)]
         curve = tuple({**row, **which[n]} for n, fit in enumerate(fits) for row in fit.curve)
         return Outcome((value,), metrics, curve)
@@ -265,6 +363,14 @@ class Training:
 def snapshot_file(weights: Path, name: str) -> Path:
     """Where a training leaves a snapshot beside its weights."""
     return weights.with_name(f"{weights.stem}-{name}{weights.suffix}")
+
+
+def _fold_files(job: Job, fold: int) -> tuple[Path | None, Path | None]:
+    """The checkpoints of the segment before and of this one, for a fold counted from 1."""
+    before, after = (
+        path if path is None or fold == 1 else snapshot_file(path, f"fold{fold}") for path in (job.before, job.after)
+    )
+    return before, after
 
 
 def save_weights(state: dict[str, Any], path: Path) -> None:

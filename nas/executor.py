@@ -25,9 +25,15 @@ class JobFailed(RuntimeError):
         self.trace, self.storage = trace, storage
 
     @classmethod
-    def of(cls, error: Exception) -> JobFailed:
-        """The failure of the exception that is being handled."""
-        return cls(f"{type(error).__name__}: {error}", traceback.format_exc(), isinstance(error, OSError))
+    def of(cls, error: BaseException) -> JobFailed:
+        """The failure that an exception is."""
+        if isinstance(error, JobFailed):
+            return error
+        trace = "".join(traceback.format_exception(error))
+        return cls(f"{type(error).__name__}: {error}", trace, isinstance(error, OSError))
+
+    def __reduce__(self) -> tuple[type[JobFailed], tuple[str, str, bool]]:
+        return type(self), (str(self), self.trace, self.storage)
 
 
 class Workers(Executor):

@@ -26,6 +26,8 @@ def export(run: str | Path, format: str, *, trial: int | None = None, out: str |
     file = kind.file(wanted) if out is None else Path(out)
     if file.is_dir():
         raise ValueError(f"{str(file)!r} is a folder; give a file in it as --out")
+    if file.exists() and not file.is_file():  # it would be replaced, and /dev/stdout is not only ours
+        raise ValueError(f"{str(file)!r} is no file that can be replaced; give another --out")
     if out is not None and not file.parent.is_dir():
         raise ValueError(f"{str(file.parent)!r} is no folder; make it, or give another --out")
     try:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 
 from nas.devices import cores
-from nas.evaluate import Job, Outcome, Teacher, evaluate
+from nas.evaluate import Job, Teacher
 from nas.events import Monitor
 from nas.executor import Workers
 from nas.live import Sweep
+from nas.packs import Alike, Flight, Result, Waiting, apart
 from nas.recipe import Recipe
 from nas.space import Candidate
 from nas.store import TrialLog
@@ -31,7 +32,7 @@ TIGHT = 2 / 3  # of the epochs they should have, with which one more finalist or
 SCALING = 0.85  # of a second thread and each one more: what it adds to the speed of one
 BY_HEART = 0.5  # of the mistakes on validation data, the share that is no mistake on training data
 
-Key = tuple[str, Recipe, float]
+Key = tuple[str, Recipe, float, float]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def finalists(trials: Sequence[Trial], number: int = FINALISTS) -> list[Trial]:
 def contenders(trials: Sequence[Trial], number: int) -> list[Trial]:
     """Finalists of a search that gave cheap networks more epochs: first those that nothing with as few epochs beats."""
     best = finalists(trials, len(trials))
-    front = [t for n, t in enumerate(best) if all(t.candidate.fidelity < b.candidate.fidelity for b in best[:n])]
+    ended = [trial for trial in best if trial.candidate.progress == 1]
+    front = [t for n, t in enumerate(ended) if all(t.candidate.fidelity < b.candidate.fidelity for b in ended[:n])]
     return [*front, *(trial for trial in best if trial not in front)][:number]
 
 
@@ -126,6 +128,8 @@ def _wanted(trial: Trial, epochs: int, samples: int) -> int:
 
 def _epoch(trial: Trial, share: float) -> float:
     """Seconds of an epoch on all of the training part."""
+    if not trial.metrics["epochs"] and trial.curve:  # it took over what another has trained
+        return max(1e-9, mean(row.get("seconds", 0.0) for row in trial.curve) / share)
     return max(1e-9, trial.metrics["seconds"] / max(1.0, trial.metrics["epochs"]) / share)
 
 
@@ -146,28 +150,27 @@ class FinalTraining:
     watching: Monitor = field(default_factory=Monitor)
     snapshots: bool = False
     teacher: Teacher | None = None
+    alike: Alike = apart  # which candidates a worker trains together
 
     def run(self, chosen: Sequence[Again]) -> list[Trial]:
         """Train each network as often as it is to be; those of this log, failures too, are not repeated."""
         wanted = self._wanted(chosen)
         done = self._done(wanted)
-        running: dict[Future[Outcome], Job] = {}
+        waiting, flight = Waiting(self.alike), Flight(self.executor)
         sweep = Sweep(self.live_of)
         sweep.finished()
         self.watching.started(self.log.trials)
         try:
-            for candidate in _missing(wanted, done):
-                job = self._job(candidate, len(running))
-                future = self.executor.submit(evaluate, job)
-                running[future] = job
-                if future.done():  # in this process: it has been trained
-                    done[candidate.key].append(self._record(running.pop(future), future))
-            for future in as_completed(list(running)):
-                job = running.pop(future)
-                done[job.candidate.key].append(self._record(job, future))
+            for number, candidate in enumerate(_missing(wanted, done)):
+                waiting.add(self._job(candidate, number))
+            while waiting or flight:
+                while waiting and len(flight) < self.executor.slots:
+                    flight.send(waiting.take(-(-len(waiting) // self.executor.slots)))
+                for job, result in flight.landed():
+                    done[job.candidate.key].append(self._record(job, result))
         except KeyboardInterrupt:  # what had finished is not lost
-            for future in [future for future in running if future.done()]:
-                self._record(running.pop(future), future)
+            for job, result in flight.landed(0):
+                self._record(job, result)
             raise
         finally:
             sweep.finished()
@@ -196,18 +199,17 @@ class FinalTraining:
         job = Job(number, candidate, seed, self.weights_of(number), final=True, live=self.live_of(number))
         return replace(job, snapshots=self.snapshots, teacher=self.teacher)
 
-    def _record(self, job: Job, future: Future[Outcome]) -> Trial:
+    def _record(self, job: Job, result: Result) -> Trial:
         trial, trace = Trial(job.number, job.candidate, job.seed, ended=round(time.time(), 3)), ""
-        if error := future.exception():
-            if getattr(error, "storage", False):
-                raise OSError(str(error))
-            trial, trace = replace(trial, error=str(error) or type(error).__name__), getattr(error, "trace", "")
+        if isinstance(result, BaseException):
+            if getattr(result, "storage", False):
+                raise OSError(str(result))
+            trial, trace = replace(trial, error=str(result) or type(result).__name__), getattr(result, "trace", "")
             with self.errors.open("a", encoding="utf-8") as file:
                 file.write(f"final training {trial.number}: {trial.error}\n{trace}\n")
         else:
-            outcome = future.result()
-            facts, curve = finite(outcome.metrics), tuple(map(finite, outcome.curve))
-            trial = replace(trial, values=outcome.values, metrics=facts, curve=curve)
+            facts, curve = finite(result.metrics), tuple(map(finite, result.curve))
+            trial = replace(trial, values=result.values, metrics=facts, curve=curve)
         self.log.append(trial)
         self.watching.told(trial)
         if trial.error is not None:
@@ -216,7 +218,7 @@ class FinalTraining:
 
 
 def _candidate(again: Again, epochs: int) -> Candidate:
-    return replace(again.trial.candidate, fidelity=again.epochs / epochs)
+    return replace(again.trial.candidate, fidelity=again.epochs / epochs, horizon=None)
 
 
 def _missing(wanted: Sequence[Candidate], done: Mapping[Key, Sequence[Trial]]) -> list[Candidate]:

@@ -51,6 +51,7 @@ class Options:
     executor: str = "local"
     trial_timeout: float | None = None
     baseline: bool | None = None
+    fused: bool = True
     report: bool = True
     ensemble: bool = False
     distill: float | None = None
@@ -58,8 +59,12 @@ class Options:
     out: Path | None = None
 
     @classmethod
-    def of(cls, raw: Mapping[str, Any]) -> Options:
-        """Read raw values, words or numbers; None stands for the default. Raises `ValueError` in one sentence."""
+    def of(cls, raw: Mapping[str, Any], written: Mapping[str, str] | None = None) -> Options:
+        """Read raw values, words or numbers; None stands for the default. Raises `ValueError` in one sentence.
+
+        `written`: how the user has written the names of options, where that was not as they are here.
+        """
+        written = written or {}
         known = [f.name for f in fields(cls)]
         for key in raw:
             if key not in known:
@@ -67,7 +72,7 @@ class Options:
         given = {key: value for key, value in raw.items() if value is not None}
         if "budget" not in given:
             raise ValueError("the parameter budget is missing; give --budget, for example --budget 20M")
-        read = {key: _READ[key](key, value) if key in _READ else value for key, value in given.items()}
+        read = {k: _READ[k](written.get(k, k), value) if k in _READ else value for k, value in given.items()}
         options = cls(**read)
         if options.distill is not None and options.final_epochs == 0:
             raise ValueError(f"--distill {options.distill:g} teaches in the final training; leave --no-final out")
@@ -268,6 +273,7 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "executor": _name,
     "trial_timeout": lambda key, value: parse_time(value),
     "baseline": _switch,
+    "fused": _switch,
     "monitors": _monitors,
     "report": _switch,
     "ensemble": _switch,

@@ -1,7 +1,8 @@
-"""Under a time limit: expensive networks are trained for fewer epochs, so that a search sees enough of them."""
+"""How much is trained: fewer epochs of expensive networks under a time limit, as many in all as another search had."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nas.space import Candidate
@@ -35,7 +36,13 @@ class Pace:
             self._spent += trial.metrics["seconds"]
 
     def __call__(self, candidate: Candidate) -> Candidate:
-        """The candidate with a fidelity at which some `TRIALS` like it fit into the time; at least one epoch."""
+        """The candidate with a fidelity at which some `TRIALS` like it fit into the time; at least one epoch.
+
+        A candidate with a horizon is left as it is: its strategy spends few epochs where they are wasted, and would not
+        know a rung again that was moved.
+        """
+        if candidate.horizon is not None:
+            return candidate
         rate = self._flops / self._spent if self._spent else FIRST_RATE[self.device.partition(":")[0]]
         share = rate * self.seconds * self.slots / TRIALS / max(1.0, self._cost(candidate))
         epochs = max(1, int(self.epochs * min(1.0, share)))
@@ -43,3 +50,30 @@ class Pace:
 
     def _cost(self, candidate: Candidate) -> float:
         return 3.0 * candidate.architecture.flops * self.samples  # forward, and twice as much backward
+
+
+@dataclass
+class Allowance:
+    """The epochs that a search may train in all, `each` at most of one network; folds together."""
+
+    epochs: int
+    each: int
+    spent: int = 0
+
+    @classmethod
+    def equal_to(cls, trials: Sequence[Trial], each: int) -> Allowance:
+        """As many as these trials have trained."""
+        return cls(round(sum(trial.metrics.get("epochs", 0) for trial in trials)), each)
+
+    @property
+    def trainings(self) -> int:
+        """How many that is, if none ends early."""
+        return max(1, -(-self.epochs // self.each))
+
+    def told(self, trial: Trial) -> None:
+        """A copy counts like the training that it spared, for the result is had either way."""
+        self.spent += max(1, len(trial.curve))
+
+    def left(self, running: int) -> bool:
+        """Whether another may begin while so many run, each of which may take all its epochs."""
+        return self.spent + running * self.each < self.epochs

@@ -1,6 +1,7 @@
 """Plug-ins by name: a file of the plug-in folder, an entry point, or `package.module:Class`.
 
-A specification is `NAME` or `NAME:key=value,...`; the keys are the keyword arguments of the class.
+A specification is `NAME` or `NAME:key=value,...`; the keys are the keyword arguments of the class. Where an argument
+is itself the specification of a plug-in, its options are given with a dot: `asha:inner=evolution,inner.population=20`.
 """
 
 from __future__ import annotations
@@ -70,8 +71,23 @@ def make(folder: str, spec: str, kind: type, *args: Any) -> Any:
     """Build the plug-in that `spec` names: positional `args` first, the options of the specification by keyword."""
     name, options = split(spec)
     cls = find(folder, name, kind)
+    options = folded(cls, options)
     check_options(cls, options, f"{_noun(folder)} {name}")
     return cls(*args, **options)
+
+
+def folded(cls: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    """`{'inner': 'random', 'inner.size': 2} -> {'inner': 'random:size=2'}`, where `inner` is a keyword of `cls`."""
+    keywords = inspect.signature(cls).parameters
+    found = {key: value for key, value in options.items() if "." not in key}
+    for key, value in options.items():
+        outer, dot, inner = key.partition(".")
+        if dot and outer in keywords:
+            spec = str(found.get(outer, keywords[outer].default))
+            found[outer] = f"{spec}{',' if split(spec)[1] else ':'}{inner}={value}"
+        elif dot:
+            found[key] = value
+    return found
 
 
 def check_options(cls: type, options: Mapping[str, Any], owner: str) -> None:

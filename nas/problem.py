@@ -39,6 +39,7 @@ class Problem:
 
     def strategy(self, spec: Any) -> Strategy:
         made: Strategy = _plugin("strategies", spec, Strategy, self.space)
+        made.plan(self.options.epochs)
         return made
 
     def load(self) -> Dataset:

@@ -27,6 +27,7 @@ WITHOUT_EFFECT = {
     "executor",
     "trial_timeout",
     "baseline",
+    "fused",
     "out",
     "final_epochs",
     "finalists",

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+from nas.checkpoints import KeepCheckpoints
 from nas.checks import check
+from nas.devices import free_memory
 from nas.ensemble import roommates, worth_keeping
 from nas.evaluate import Stopping, Training
 from nas.events import Broadcast, Monitor
@@ -32,7 +35,8 @@ from nas.handover import Handover
 from nas.live import Sweep
 from nas.monitors.progress import ProgressBar
 from nas.options import Options
-from nas.pace import Pace
+from nas.pace import Allowance, Pace
+from nas.packs import Alike, apart
 from nas.placement import Placement
 from nas.problem import Problem
 from nas.provenance import config, identity, run_name
@@ -41,10 +45,12 @@ from nas.result import Result
 from nas.selection import finalists_of
 from nas.store import KeepBestWeights, RunDirectory, TrialLog
 from nas.study import Study
+from nas.train.fused.plan import together
 from nas.trial import Trial, best_first
-from nas.watching import open_monitors
+from nas.watching import close_monitors, open_monitors
 
 ROOMS = ((1, 2), (1, 3), (2, 3))  # networks and seeds of each, of those that share the budget with others
+SPARED = 4  # one part in so many of a worker's share of the free memory is for networks that it trains together
 LOOKING = 0.5  # seconds of draws that show those who watch what the space offers
 
 
@@ -55,7 +61,8 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
         dataset = problem.load()
         warnings = check(dataset)
         stopping = Stopping(options.epochs, options.patience, options.min_change, options.patience_from)
-        training = Training(dataset, stopping, sample=options.sample, folds=options.folds, seed=options.seed)
+        sample, folds, seed = options.sample, options.folds, options.seed
+        training = Training(dataset, stopping, sample=sample, folds=folds, seed=seed, fused=options.fused)
         same = identity(options, dataset)
         path, facts = options.out or Path("runs") / run_name(same), config(options, dataset)
         directory = RunDirectory(path, facts, same)
@@ -75,12 +82,15 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
             result = _Run(options, problem, training, directory, placement, console, verbosity, watching).run()
             phase = "interrupted" if result.interrupted else "done"
             return result
+        except KeyboardInterrupt:  # while an earlier one was being seen to: in haste, so without a report
+            phase, options = "interrupted", replace(options, report=False)
+            raise
         finally:
             directory.enter(phase)
             directory.close()
             if options.report and phase != "failed":
                 _report(path, console)
-            watching.closed(path)
+            close_monitors(watching, options.monitors, path, console, verbosity)
 
 
 def _report(path: Path, console: Console) -> None:
@@ -203,13 +213,17 @@ class _Run:
         """One search to the limits of the options, the random arm to those of the search; the seconds it has taken."""
         trials, seconds = self.options.limits
         seconds = None if seconds is None else seconds * self.options.search_share
+        allowance = self._allowance(known) if arm == "random" else None
         if arm == "random":
-            trials = len(known)
+            trials = len(known) if allowance is None else None
         self._enter(arm)
         weights_of, live_of = self.directory.weights_of(arm), self.directory.live_of(arm)
+        checkpoint_of = self.directory.checkpoint_of(arm)
         errors = self.directory.path / "errors.log"
         label = {"search": str(self.options.strategy), "random": "random search"}[arm]
-        bar = ProgressBar(self.console, label, trials, seconds, errors, self.verbosity)
+        bar = ProgressBar(
+            self.console, label, trials if allowance is None else allowance.trainings, seconds, errors, self.verbosity
+        )
         keep = KeepBestWeights(weights_of, worth_keeping) if self.options.joins else KeepBestWeights(weights_of)
         study = Study(
             strategy=self.problem.strategy(strategy),
@@ -219,17 +233,27 @@ class _Run:
             trials=trials,
             seconds=seconds,
             known=known,
-            monitors=(keep, Sweep(live_of), bar, self.watching),
+            monitors=(keep, KeepCheckpoints(checkpoint_of), Sweep(live_of), bar, self.watching),
             weights_of=weights_of,
             live_of=live_of,
             keep_all=self.options.joins,
             pace=None if seconds is None else self._pace(seconds),
+            checkpoint_of=checkpoint_of,
+            alike=self._alike,
+            allowance=allowance,
         )
         study.run()
         if seconds is not None and self.options.workers != 0:  # what was cut short is not to hold up what follows
             self._executor.shutdown(cancel_futures=True)
             self._executor = self._workers()
+        self.directory.remove_checkpoints()
         return study.elapsed()
+
+    def _allowance(self, known: Sequence[Trial]) -> Allowance | None:
+        """What random search may cost, where the search has trained several networks for few epochs; else None."""
+        if all(trial.candidate.horizon is None for trial in known):
+            return None  # as many trials
+        return Allowance.equal_to(known, self.options.epochs * self.options.folds)
 
     def _pace(self, seconds: float) -> Pace:
         options, samples = self.options, sum(cut.samples for cut in self.evaluator.searched)
@@ -265,7 +289,13 @@ class _Run:
         options, directory = self.options, self.directory
         places = directory.weights_of(arm), directory.live_of(arm), directory.path / "errors.log"
         training = FinalTraining(log, executor, options.seed, options.epochs, *places, self.watching)
-        return replace(training, snapshots=options.joins)
+        return replace(training, snapshots=options.joins, alike=apart if options.joins else self._alike)
+
+    @property
+    def _alike(self) -> Alike:
+        """Which candidates a worker trains together; with a time limit of its own each is trained by itself."""
+        fused = self.options.fused and self.options.trial_timeout is None and self.placement.devices[0] == "cpu"
+        return partial(together, memory=free_memory() // len(self.placement.devices) // SPARED) if fused else apart
 
     def _finalists(self, logs: Sequence[TrialLog], spent: float) -> list[Again]:
         """Which networks, for as many epochs and seeds as the options, or the time not yet spent, allow."""

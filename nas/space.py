@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -19,54 +19,18 @@ import numpy as np
 
 from nas.architecture import Architecture
 from nas.budget import UNLIMITED, Budget, BudgetError, Choose, LookAhead
+from nas.candidate import Candidate, Choice
 from nas.diagnosis import diagnose
 from nas.narrow import Narrowing, family, is_number, nearest_to
 from nas.ops import Scalar, Shape
 from nas.recipe import DEFAULTS, Recipe, choose_recipe
 
+__all__ = ["Candidate", "Choice", "SearchSpace"]
+
 FORKS = 300  # draws that meet every fork of a space
 
 Answer = Callable[[str, Sequence[Scalar], Sequence[float]], int]
 """Name of the fork, options that fit, number of completions of each (or 1) -> position of the option taken."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What was offered at a fork, and what was taken."""
-
-    name: str
-    options: tuple[Scalar, ...]
-    index: int
-
-    @property
-    def value(self) -> Scalar:
-        return self.options[self.index]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An architecture, how to train it, and the choices that led to both. `fidelity` is the share of full training."""
-
-    architecture: Architecture
-    recipe: Recipe
-    choices: tuple[Choice, ...]
-    fidelity: float = 1.0
-
-    @property
-    def values(self) -> dict[str, Scalar]:
-        """The choices as a plain mapping, fork name -> value: what `SearchSpace.replay` takes."""
-        return {choice.name: choice.value for choice in self.choices}
-
-    def to_json(self) -> dict[str, Any]:
-        """The choices, from which it is replayed, and what somebody who reads them wants to know."""
-        network = self.architecture
-        facts = {"params": network.num_params, "network": str(network), "widths": list(network.widths)}
-        return {**facts, "choices": self.values, "fidelity": self.fidelity}
-
-    @property
-    def key(self) -> tuple[str, Recipe, float]:
-        """Equal for two candidates whose training would be the same."""
-        return self.architecture.digest, self.recipe, self.fidelity
 
 
 class SearchSpace(ABC):
@@ -211,7 +175,7 @@ class SearchSpace(ABC):
 
         return self.draw(answer)
 
-    def replay(self, values: Mapping[str, Scalar], fidelity: float = 1.0) -> Candidate:
+    def replay(self, values: Mapping[str, Scalar], fidelity: float = 1.0, horizon: float | None = None) -> Candidate:
         """The candidate of recorded choices. Raises `ValueError` where one is missing or not offered here."""
 
         def answer(name: str, options: Sequence[Scalar], weights: Sequence[float]) -> int:
@@ -221,7 +185,7 @@ class SearchSpace(ABC):
                 raise ValueError(f"{name}={values[name]!r} is not offered by space {self}; it offers {list(options)}")
             return list(options).index(values[name])
 
-        return replace(self.draw(answer), fidelity=fidelity)
+        return replace(self.draw(answer), fidelity=fidelity, horizon=horizon)
 
     def __iter__(self) -> Iterator[Candidate]:
         """Every candidate, once for each way of answering; only for small spaces."""

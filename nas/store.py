@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -142,6 +143,14 @@ class RunDirectory:
         folder.mkdir(parents=True, exist_ok=True)
         return lambda number: folder / f"trial-{number:05d}.safetensors"
 
+    def checkpoint_of(self, arm: str) -> Callable[[int], Path]:
+        """Where a trial of an arm leaves what a later one may go on from; the folder is made when there is one."""
+        return lambda number: self.path / "checkpoints" / arm / f"trial-{number:05d}.pt"
+
+    def remove_checkpoints(self) -> None:
+        """All of them: no trial of this session is continued any more."""
+        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
+
     def tested(self, what: str) -> int:
         """Record in tests.jsonl that the test part was used for `what`; of how many that is so in this run."""
         file = self.path / "tests.jsonl"
@@ -179,7 +188,10 @@ class RunDirectory:
         rows = []
         for trial in sorted(trials, key=lambda t: t.number):
             data = trial.to_json()
-            flat = {key: data[key] for key in ("number", "params", "network", "seed", "error", "copy_of", "elapsed")}
+            flat = {
+                key: data[key]
+                for key in ("number", "params", "network", "fidelity", "seed", "error", "copy_of", "elapsed")
+            }
             flat["value"] = data["values"][0] if data["values"] else None
             facts = {**flat, **data["metrics"]}
             choices = {f"choice {k}" if k in facts else k: v for k, v in data["choices"].items()}

@@ -21,6 +21,16 @@ class Strategy(ABC):
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
 
+    def plan(self, epochs: int) -> None:  # noqa: B027  # most strategies need not know
+        """Told before all else how many epochs a full training has. For strategies that choose fidelities."""
+
+    def ahead(self) -> float:
+        """How many candidates may be asked for before the first of them is told, with nothing lost by it.
+
+        More are asked for only where a worker would be idle; up to so many where several are trained together.
+        """
+        return 1
+
     @abstractmethod
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
         """The next candidate, while `pending` are being evaluated. All chance comes from `rng`."""

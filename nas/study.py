@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from itertools import count, takewhile
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from nas.evaluate import Job, Outcome, evaluate
+from nas.evaluate import Job
 from nas.events import Broadcast, Monitor
 from nas.executor import Workers
 from nas.live import by_hand
-from nas.pace import Pace
+from nas.pace import Allowance, Pace
+from nas.packs import Alike, Flight, Result, Waiting, apart
 from nas.space import Candidate
 from nas.store import TrialLog
 from nas.strategy import Strategy
@@ -24,6 +24,7 @@ from nas.trial import Trial, finite
 
 GRACE = 0.1  # share of the time limit that running trials may take beyond it
 HOPELESS = 100  # trials that have failed, and none has a result
+PACK = 0.05  # of the time limit, what a pack of trainings may take
 COPIES = 1000  # trials in a row without a new candidate: the space is exhausted, or the strategy has converged
 Key = tuple[Any, ...]
 
@@ -44,8 +45,10 @@ class Study:
     keep_all: bool = False  # leave the weights of every trial, not only of those that are the best so far
     live_of: Callable[[int], Path] | None = None  # where it writes what it has to say while it runs
     pace: Pace | None = None
-    _running: dict[Future[Outcome], Job] = field(default_factory=dict, init=False)
-    _waiting: dict[Key, list[Job]] = field(default_factory=dict, init=False)  # candidates like one that is running
+    checkpoint_of: Callable[[int], Path] | None = None  # where it leaves what a later trial may go on from
+    allowance: Allowance | None = None
+    alike: Alike = apart  # which candidates a worker trains together
+    _copying: dict[Key, list[Job]] = field(default_factory=dict, init=False)  # candidates like one that is on its way
 
     def run(self) -> list[Trial]:
         """Search until the limit of trials or of time; told trials are in `log` at any moment, whatever happens."""
@@ -56,18 +59,19 @@ class Study:
         self._asked = len(taken)
         self._failed = sum(t.error is not None for t in self.log.trials)
         self._copies = len(list(takewhile(lambda t: t.copy_of is not None, reversed(self.log.trials))))
-        self._best = max((t.value for t in self.log.trials if t.values), default=float("-inf"))
+        self._trained, self._spent = 0, 0.0  # trials that have a value of their own, and the seconds they took
+        self._bests: dict[float, float] = {}  # of each share of a schedule that trainings have come to
+        self._paused: dict[Key, Trial] = {}  # of each candidate that may be trained on, how far it has come
+        self._waiting, self._flight = Waiting(self.alike), Flight(self.executor)
         for trial in self.log.trials:  # resume is replay
-            self.strategy.tell(trial)
-            if self.pace is not None:
-                self.pace.told(trial)
+            self._learn(trial)
         self._watching = Broadcast(self.monitors)
         self._watching.started(self.log.trials)
         try:
             self._loop()
         except KeyboardInterrupt:  # what had finished is not lost
-            for future in [future for future in self._running if future.done()]:
-                self._tell(self._running.pop(future), future)
+            for job, result in self._flight.landed(0):
+                self._tell(job, result)
             raise
         finally:
             self._watching.finished()
@@ -75,20 +79,38 @@ class Study:
 
     def _loop(self) -> None:
         while True:
-            while len(self._running) < self.executor.slots and self._may_ask():
-                self._ask()
-            if not self._running or self._over():
+            while len(self._flight) < self.executor.slots and self._gather():
+                self._send(self._waiting.take(self._most()))
+            if not self._flight or self._over():
                 return
             self._collect()
 
+    def _gather(self) -> bool:
+        """Ask for as many as a worker can train together, and the strategy be asked for; whether there is any."""
+        while self._may_ask() and (
+            not self._waiting or (self._waiting.hungry(self._most()) and len(self._pending()) < self.strategy.ahead())
+        ):
+            self._ask()
+        return bool(self._waiting) and not self._late(0.0)
+
+    def _most(self) -> int:
+        """How many may go together: a pack is not to outlast the search, nor to leave another worker idle."""
+        most = len(self._waiting) + 1
+        if not self._may_ask():
+            most = -(-len(self._waiting) // self.executor.slots)
+        if self.seconds is not None:
+            most = min(most, int(PACK * self.seconds / self._spent * self._trained) if self._spent else 1)
+        return max(1, most)
+
     def _may_ask(self) -> bool:
         enough = self.trials is not None and self._asked >= self.trials
-        hopeless = self._failed >= HOPELESS and self._best == float("-inf")
-        return not enough and not hopeless and not self._late(0.0) and self._copies < COPIES
+        hopeless = self._failed >= HOPELESS and not self._bests
+        spent = self.allowance is not None and not self.allowance.left(len(self._flight.jobs) + len(self._waiting))
+        return not enough and not spent and not hopeless and not self._late(0.0) and self._copies < COPIES
 
     def _over(self) -> bool:
         """Past the grace; but a search that has no result yet waits for its first."""
-        return self._late(GRACE) and self._best > float("-inf")
+        return self._late(GRACE) and bool(self._bests)
 
     def _late(self, grace: float) -> bool:
         return self.seconds is not None and self.elapsed() >= self.seconds * (1 + grace)
@@ -105,48 +127,61 @@ class Study:
             candidate = self.pace(candidate)
         seed = int(np.random.SeedSequence((self.seed, number, 1)).generate_state(1)[0])
         weights, live = (of(number) if of else None for of in (self.weights_of, self.live_of))
-        job = Job(number, candidate, seed, weights, live=live)
+        job = self._segment(Job(number, candidate, seed, weights, live=live, order=self.seed))
         self._asked += 1
         twin = self._finished.get(candidate.key)
         self._copies += 1
         if twin is not None:
             self._tell(job, twin)
-        elif candidate.key in self._waiting:
-            self._waiting[candidate.key].append(job)
+        elif candidate.key in self._copying:
+            self._copying[candidate.key].append(job)
         else:
-            self._copies = 0
-            self._submit(job)
+            self._copies, self._copying[candidate.key] = 0, []
+            self._waiting.add(job)
 
     def _pending(self) -> list[Candidate]:
-        waiting = (job for jobs in self._waiting.values() for job in jobs)
-        return [job.candidate for job in (*self._running.values(), *waiting)]
+        copies = (job for jobs in self._copying.values() for job in jobs)
+        return [job.candidate for job in (*self._flight.jobs, *self._waiting.jobs, *copies)]
 
-    def _submit(self, job: Job) -> None:
-        self._waiting.setdefault(job.candidate.key, [])
-        beat = float("-inf") if self.keep_all else self._best
-        self._running[self.executor.submit(evaluate, replace(job, beat=beat))] = job
+    def _segment(self, job: Job) -> Job:
+        """The job as a segment of a longer training: with the seed and the checkpoint of the one before it."""
+        candidate = job.candidate
+        if candidate.horizon is None:
+            return job
+        of: Callable[[int], Path | None] = self.checkpoint_of or (lambda number: None)
+        after = of(job.number) if candidate.progress < 1 else None
+        begun = self._paused.get(candidate.lineage)
+        if begun is None:
+            return replace(job, after=after)
+        return replace(job, seed=begun.seed, before=of(begun.number), after=after)
+
+    def _beat(self, candidate: Candidate) -> float:
+        """The value from which it would be the best so far, as `best_first` ranks."""
+        further = any(progress > candidate.progress for progress in self._bests)
+        return float("inf") if further else self._bests.get(candidate.progress, float("-inf"))
+
+    def _send(self, jobs: Sequence[Job]) -> None:
+        self._flight.send([replace(j, beat=float("-inf") if self.keep_all else self._beat(j.candidate)) for j in jobs])
 
     def _collect(self) -> None:
         """Wait for a job to end, and tell the strategy of all that have."""
         timeout = None
-        if self.seconds is not None and self._best > float("-inf"):
+        if self.seconds is not None and self._bests:
             timeout = max(0.0, self.seconds * (1 + GRACE) - self.elapsed())
-        done = wait(self._running, timeout, FIRST_COMPLETED).done
-        for future in sorted(done, key=lambda f: self._running[f].number):
-            job = self._running.pop(future)
-            trial = self._tell(job, future)
-            waiting = self._waiting.pop(job.candidate.key)
+        for job, result in self._flight.landed(timeout):
+            trial = self._tell(job, result)
+            copies = self._copying.pop(job.candidate.key)
             if trial.values:
-                for like in waiting:
-                    self._tell(like, trial)
+                for copy in copies:
+                    self._tell(copy, trial)
             elif by_hand(trial.error):  # whoever stopped it meant the network, not its first copy
-                for like in waiting:
-                    self._tell(like, future)
-            elif waiting:  # the failure may have been the worker's: the next one tries for itself
-                self._waiting[job.candidate.key] = waiting[1:]
-                self._submit(waiting[0])
+                for copy in copies:
+                    self._tell(copy, result)
+            elif copies:  # the failure may have been the worker's: the next one tries for itself
+                self._copying[job.candidate.key] = copies[1:]
+                self._send(copies[:1])
 
-    def _tell(self, job: Job, result: Future[Outcome] | Trial) -> Trial:
+    def _tell(self, job: Job, result: Result | Trial) -> Trial:
         trial, trace = (
             Trial(job.number, job.candidate, job.seed, elapsed=self.elapsed(), ended=round(time.time(), 3)),
             "",
@@ -156,26 +191,38 @@ class Study:
             metrics, curve = {**result.metrics, **cost}, result.curve
             original = result.number if result.copy_of is None else result.copy_of
             trial = replace(trial, values=result.values, metrics=metrics, curve=curve, copy_of=original)
-        elif error := result.exception():
-            if getattr(error, "storage", False):
-                raise OSError(str(error))
-            trial, trace = replace(trial, error=str(error) or type(error).__name__), getattr(error, "trace", "")
+        elif isinstance(result, BaseException):
+            if getattr(result, "storage", False):
+                raise OSError(str(result))
+            trial, trace = replace(trial, error=str(result) or type(result).__name__), getattr(result, "trace", "")
+        elif len(result.values) == 1 and np.isfinite(result.values[0]):
+            values, curve = (float(result.values[0]),), tuple(map(finite, result.curve))
+            trial = replace(trial, values=values, metrics=finite(result.metrics), curve=curve)
         else:
-            outcome = result.result()
-            if len(outcome.values) == 1 and np.isfinite(outcome.values[0]):
-                values, curve = (float(outcome.values[0]),), tuple(map(finite, outcome.curve))
-                trial = replace(trial, values=values, metrics=finite(outcome.metrics), curve=curve)
-            else:
-                trial = replace(trial, error=f"the objective is not one number, or not finite: {outcome.values}")
+            trial = replace(trial, error=f"the objective is not one number, or not finite: {result.values}")
         self.log.append(trial)
         if trial.values:
             self._finished.setdefault(job.candidate.key, trial)
-            self._best = max(self._best, trial.value)
-        self.strategy.tell(trial)
-        if self.pace is not None:
-            self.pace.told(trial)
+        self._learn(trial)
         self._watching.told(trial)
         if trial.error is not None:
             self._failed += 1
             self._watching.failed(trial, trace)
         return trial
+
+    def _learn(self, trial: Trial) -> None:
+        """What a told trial changes, in this session or replayed from one before."""
+        candidate = trial.candidate
+        if trial.values:
+            self._bests[candidate.progress] = max(self._bests.get(candidate.progress, trial.value), trial.value)
+        if trial.values and trial.copy_of is None and candidate.horizon is not None:
+            begun = self._paused.get(candidate.lineage)
+            if begun is None or begun.candidate.fidelity < candidate.fidelity:
+                self._paused[candidate.lineage] = trial
+        if trial.values and trial.copy_of is None:
+            self._trained += 1
+            self._spent += trial.metrics.get("seconds", 0.0)
+        self.strategy.tell(trial)
+        for learner in (self.pace, self.allowance):
+            if learner is not None:
+                learner.told(trial)

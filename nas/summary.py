@@ -106,11 +106,15 @@ def _joint(result: Result) -> list[str]:
 
 
 def _count(trials: list[Trial]) -> str:
-    seconds = sum(t.metrics.get("seconds", 0.0) for t in trials)
+    seconds, epochs = (sum(t.metrics.get(name, 0.0) for t in trials) for name in ("seconds", "epochs"))
     failed = sum(t.error is not None for t in trials)
     copies = sum(t.copy_of is not None for t in trials)
     notes = [f"{failed} failed"] * bool(failed) + [f"{copies} already trained"] * bool(copies)
-    return f"{len(trials)} trials" + (f" ({', '.join(notes)})" if notes else "") + f", {seconds:.0f} s of training"
+    return (
+        f"{len(trials)} trials"
+        + (f" ({', '.join(notes)})" if notes else "")
+        + f", {epochs:.0f} epochs, {seconds:.0f} s of training"
+    )
 
 
 def _best(trials: list[Trial]) -> str:

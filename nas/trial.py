@@ -57,7 +57,7 @@ class Trial:
         """The trial again, its candidate replayed in `space`. Raises `ValueError` where a field cannot be right."""
         trial = cls(
             number=data["number"],
-            candidate=space.replay(data["choices"], data["fidelity"]),
+            candidate=space.replay(data["choices"], data["fidelity"], data.get("horizon")),
             seed=data["seed"],
             values=tuple(data["values"]),
             metrics=data["metrics"],
@@ -78,14 +78,23 @@ class Trial:
             raise ValueError("a value is not a finite number")
         if not isinstance(trial.number, int) or trial.number < 0 or len(trial.values) != (trial.error is None):
             raise ValueError(f"number {trial.number!r} with values {trial.values} and error {trial.error!r}")
+        if not 0 < trial.candidate.fidelity <= trial.candidate.span:
+            raise ValueError(f"a fidelity of {data['fidelity']!r} on a horizon of {data['horizon']!r}")
         if data["params"] != trial.params:
             raise ValueError(f"{data['params']!r} parameters recorded, {trial.params:,} in the network of its choices")
         return trial
 
 
 def best_first(trials: Iterable[Trial]) -> list[Trial]:
-    """The trials that have a value, best first; of equals one that was trained itself, then the smaller."""
-    return sorted((t for t in trials if t.values), key=lambda t: (-t.value, t.copy_of is not None, t.params, t.number))
+    """The trials that have a value, best first; of equals one that was trained itself, then the smaller.
+
+    Trainings that have come to the end of their schedule go before all that were left earlier, whatever their values:
+    these have been chosen among many more, by less.
+    """
+    return sorted(
+        (t for t in trials if t.values),
+        key=lambda t: (-t.candidate.progress, -t.value, t.copy_of is not None, t.params, t.number),
+    )
 
 
 def finite(row: Row) -> Row:

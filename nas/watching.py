@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from nas import plugins
 from nas.apart import Apart
@@ -39,3 +42,15 @@ def open_monitors(wanted: Mapping[str, str], path: Path, config: Mapping[str, An
         raise
     told = [Queued(monitor if monitor.apart else Apart(monitor)) for monitor in made]
     return list(told), [monitor.notice for monitor in made if monitor.notice]
+
+
+def close_monitors(told: Monitor, names: Iterable[str], path: Path, console: Console, verbosity: int) -> None:
+    """Wait for the monitors, which may take seconds, and say so; Ctrl-C ends the waiting alone: the search is done."""
+    words = ", ".join(names) or "those who watch"
+    try:
+        with console.status(f"{words}: writing what is left") if verbosity >= 0 else nullcontext():
+            told.closed(path)
+    except KeyboardInterrupt:
+        console.print(
+            f"warning: not all was written ({words}), since it was interrupted", style="yellow", highlight=False
+        )

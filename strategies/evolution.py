@@ -44,6 +44,11 @@ class Evolution(Strategy):
         self.told = 0
         self.population: deque[Trial] = deque(maxlen=population)  # algorithm 1: the oldest dies
 
+    def ahead(self) -> float:
+        """All of the first population; after it half a one, whose parents are then younger by so much."""
+        most = self.population.maxlen or 1
+        return max(most - len(self.population), most // 2)
+
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
         if len(self.population) + len(pending) < (self.population.maxlen or 0) or not self.population:
             return self._first(rng, self.told + len(pending))

@@ -14,6 +14,9 @@ from nas.trial import Trial
 class Random(Strategy):
     """Draws from the space, uniformly within each depth where the space counts exactly."""
 
+    def ahead(self) -> float:
+        return float("inf")
+
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
         return self.space.sample(rng)
 

@@ -56,6 +56,10 @@ class Reinforce(Strategy):
         self.mean = self.variance = self.seen = 0.0
         self.lowest = np.inf
 
+    def ahead(self) -> float:
+        """A batch of roll-outs, which are of one policy."""
+        return self.batch - len(self.roll_outs)
+
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
         state = self.policy.start()
 

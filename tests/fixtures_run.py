@@ -12,7 +12,7 @@ import torch
 from searching import Search
 from toy import Shuffled, Toy
 
-from nas import study
+from nas import packs
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def shuffled(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Shuffled]:
 
     def make(evaluator: Any = None, **options: Any) -> Shuffled:
         executor = Shuffled(evaluator or Toy(), **options)
-        monkeypatch.setattr(study, "wait", executor.wait)
+        monkeypatch.setattr(packs, "wait", executor.wait)
         return executor
 
     return make

@@ -78,3 +78,14 @@ def test_an_interrupted_search_keeps_everything_and_goes_on(
     assert main([*arguments, "--workers", "0", "--out", "out", "-q"]) == 0
     assert log.read_bytes().splitlines(keepends=True)[: len(lines)] == lines
     assert sorted(row["number"] for row in rows(log)) == list(range(60))
+
+
+def test_an_interruption_that_nothing_sees_to_claims_nothing_of_how_far_the_search_was(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nas.cli.run", interrupted)
+    assert main(["--budget", "5K"]) == 130
+    assert capsys.readouterr().err.strip() == "interrupted; the same command begins again, or goes on"

@@ -49,6 +49,12 @@ def test_numbers_stay_and_words_become_a_feature_each(tmp_path: Path) -> None:
         assert rows[np.float32(number)] == [colour == known for known in ("blue", "green", "red")]
 
 
+@pytest.mark.parametrize("blank", ["", "  ", '" "'])
+def test_a_class_of_nothing_but_spaces_is_missing(tmp_path: Path, blank: str) -> None:
+    path = table(tmp_path, x=NUMBERS, y=column("a", "b", blank))
+    assert "column 'y' is empty in 20 of 60 rows, first in row 3; remove them" in refusal(Csv(str(path), target="y"))
+
+
 def test_a_missing_number_is_the_median_of_the_training_part_alone(tmp_path: Path) -> None:
     width = [float(i) if i % 5 else "" for i in range(SIZE)]
     path = table(tmp_path, row=NUMBERS, width=width, y=column("a", "b", "c"))

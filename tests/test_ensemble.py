@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layouts import hw1p2
 from safetensors.torch import load_file
-from toy import rows
 
-import nas
 from nas.caruana import Ensemble, crossed, select
 from nas.dataset import Part
 from nas.ensemble import Joint, some, worth_keeping
@@ -144,7 +140,7 @@ def training() -> tuple[Training, Candidate]:
     y = np.arange(150) % 3
     x = np.random.default_rng(0).normal(size=(150, 6)) + 4 * np.eye(6)[y]
     problem = Problem.of(Options.of({"budget": "5K", "data": (x, y), "fix": {"schedule": "sgdr"}}))
-    training = Training(problem.load(), Stopping(14, 14))
+    training = Training(problem.load(), Stopping(14, 14), fused=False)
     training.prepare("cpu")
     return training, problem.space.default()
 
@@ -220,59 +216,6 @@ def test_a_student_learns_what_its_teacher_knows(
         train(Job(1, student, 2, teacher=Teacher((Member(candidate, tmp_path / "none"),), 2.0)))
 
 
-FOLDERS = {"network": "best", "ensemble": "ensemble", "distilled": "distilled"}  # by what `chosen` says
-
-
-@pytest.fixture(scope="module")
-def joined(tmp_path_factory: pytest.TempPathFactory) -> nas.Result:
-    return nas.search(
-        budget="4K", trials=6, epochs=2, workers=0, baseline=False, final_seeds=2, ensemble=True, distill=4,
-        out=tmp_path_factory.mktemp("joined") / "run",
-    )  # fmt: skip  # options
-
-
-def test_a_search_ends_with_an_ensemble_inside_the_budget(joined: nas.Result) -> None:
-    assert joined.joint is not None
-    assert 0 < joined.joint.params <= 4000
-    assert {len(finalist.trials) for finalist in joined.finalists} == {2}
-    assert len(joined.distilled) == 2
-    assert joined.distilled[0].candidate == joined.finalists[0].best.candidate
-    assert joined.chosen in ("network", "ensemble", "distilled")
-    configs = {name: json.loads((joined.path / name / "config.json").read_text()) for name in FOLDERS.values()}
-    tested = [name for name, config in configs.items() if config["test_accuracy"] is not None]
-    assert tested == [FOLDERS[joined.chosen]]  # the test part was used once
-    assert configs["ensemble"]["parameters"] == joined.joint.params
-    assert len(rows(joined.path / "distilled.jsonl")) == 2
-
-
-def test_the_ensemble_answers_without_nas(joined: nas.Result, tmp_path: Path) -> None:
-    """Its file computes the mean that was selected, in a process that imports torch alone."""
-    assert joined.joint is not None
-    folder = joined.path / "ensemble"
-    data = Problem.of(Options.of({"budget": "4K"})).load()
-    train = Training(data, Stopping(1, 1))
-    train.prepare("cpu")
-    found = [train.probabilities(member) for member in joined.joint.members]
-    expected = sum(m.share * p for m, p in zip(joined.joint.members, found, strict=True) if p is not None)
-    assert float((np.argmax(expected, 1) == data.validation.y).mean()) == pytest.approx(joined.joint.accuracy)
-    np.save(tmp_path / "samples.npy", data.validation.x)
-    command = [sys.executable, "-I", str(folder / "predict.py"), str(tmp_path / "samples.npy")]
-    blocked = f"import sys, runpy; sys.path.insert(0, {str(folder)!r}); sys.modules['nas'] = None; sys.argv = "
-    code = f"{blocked}{command[2:]!r}; runpy.run_path({str(folder / 'predict.py')!r}, run_name='__main__')"
-    out = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert out.stdout.split() == [data.classes[i] for i in np.argmax(expected, 1)]
-
-
-def test_the_same_command_again_joins_the_same_networks(joined: nas.Result) -> None:
-    before = (joined.path / "ensemble" / "config.json").read_text()
-    again = nas.search(
-        budget="4K", trials=6, epochs=2, workers=0, baseline=False, final_seeds=2, ensemble=True, distill=4,
-        out=joined.path,
-    )  # fmt: skip  # options
-    assert (joined.path / "ensemble" / "config.json").read_text() == before
-    assert again.test_accuracy == joined.test_accuracy
-
-
 def test_members_that_hear_fewer_frames_are_given_the_middle_of_the_window(tmp_path: Path) -> None:
     members = []
     for context in (5, 10):
@@ -293,36 +236,3 @@ def test_members_that_hear_fewer_frames_are_given_the_middle_of_the_window(tmp_p
     with torch.no_grad():
         together = names["load"]()(part.samples(torch.arange(len(part)), shape)).exp().numpy()
     assert together == pytest.approx(sum(0.5 * p for p in found if p is not None), abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"distill": 4, "final_epochs": 0}, "--distill 4 teaches in the final training; leave --no-final out"),
-        ({"ensemble": True, "final_epochs": 0, "folds": 2}, "--folds 2 leaves no weights to join"),
-    ],
-)
-def test_options_that_rule_each_other_out_are_refused(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        Options.of({"budget": "4K", **given})
-
-
-@pytest.mark.parametrize(
-    ("given", "said"), [({"distill": 0.5}, "distill must be a temperature"), ({"ensemble": 3}, "true")]
-)
-def test_a_wrong_option_is_one_sentence(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        Options.of({"budget": "4K", **given})
-
-
-def test_a_run_says_how_many_networks_it_has_tested(tmp_path: Path) -> None:
-    given: dict[str, Any] = {"budget": "4K", "workers": 0, "baseline": False, "epochs": 1, "out": tmp_path / "run"}
-    first = nas.search(**given, trials=2, final_epochs=0)
-    assert first.tests == 1
-    assert nas.search(**given, trials=2, final_epochs=0).tests == 1  # the same one: nothing new was learned
-    assert nas.search(**given, trials=2, final_epochs=2, finalists=1, final_seeds=1).tests == 2
-
-
-def test_final_trainings_are_measured_at_their_last_epoch(joined: nas.Result) -> None:
-    """The best epoch would have been chosen by the validation part that measures it."""
-    assert all(t.value == t.curve[-1]["val_accuracy"] for t in joined.final)

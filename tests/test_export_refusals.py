@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -57,6 +58,16 @@ def test_a_mistake_is_one_sentence_with_the_remedy_and_status_two(
 ) -> None:
     status = main([argument.format(run=run) for argument in arguments])
     assert_refused(status, capsys.readouterr(), said.format(run=run))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_file_is_not_replaced(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """/dev/stdout would be lost to every other program."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    status = main([str(run), "--format", "source", "--out", str(pipe)])
+    assert_refused(status, capsys.readouterr(), f"'{pipe}' is no file that can be replaced; give another --out")
+    assert pipe.is_fifo()
 
 
 def test_weights_that_are_damaged_missing_or_of_another_network_are_refused(tmp_path: Path) -> None:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from toy import Toy, line, score
 
-import nas
 from nas.executors.inline import Inline
 from nas.final import (
     FINALISTS,
-    SEEDS,
     THREADS,
     Again,
     FinalTraining,
@@ -29,10 +23,8 @@ from nas.final import (
     with_baseline,
 )
 from nas.pace import TRIALS, Pace
-from nas.recipe import Recipe
 from nas.space import Candidate
 from nas.store import TrialLog
-from nas.study import HOPELESS
 from nas.trial import Trial, best_first
 
 SPACE = line()
@@ -137,6 +129,14 @@ def test_epochs_on_all_the_data_take_longer_than_those_on_a_sample() -> None:
     trials = [learned(number, by_heart=False) for number in range(2)]
     found = affordable(trials, 24.0, ["cuda:0"] * 2, epochs=8, samples=9, share=0.5)
     assert [again.epochs for again in found] == [24, 24]
+
+
+def test_an_epoch_of_a_promotion_that_had_nothing_left_to_train_takes_as_long_as_its_curve_says() -> None:
+    rows = ({"train_accuracy": 0.99, "val_accuracy": 0.9, "seconds": 0.5},) * 4
+    promoted = replace(trial(0, candidate(), 0.9, seconds=0.001, epochs=0), curve=rows)
+    trained = replace(promoted, metrics={"seconds": 2.0, "epochs": 4})
+    found = [affordable([one], 8.0, ["cuda:0"], epochs=8, samples=9) for one in (promoted, trained)]
+    assert [again.epochs for again in found[0]] == [again.epochs for again in found[1]] == [16]
 
 
 @pytest.mark.parametrize(("samples", "longer"), [(10_000, 8), (40_000, 6), (100_000, 4), (10**7, 4)])
@@ -244,46 +244,6 @@ def test_a_full_disk_in_the_final_training_is_no_failure_of_the_network(final: C
         final(Full()).run([again(5, candidate(1, 4))])
 
 
-def blobs() -> tuple[np.ndarray, np.ndarray]:
-    y = np.arange(150) % 3
-    return np.random.default_rng(0).normal(size=(150, 6)) + np.eye(6)[y], y
-
-
-def search(folder: Path, **options: Any) -> nas.Result:
-    given = {"budget": "5K", "data": blobs(), "trials": 3, "epochs": 2, "workers": 0, "baseline": False}
-    return nas.search(**{**given, "out": folder, **options})  # type: ignore[arg-type]  # a dict of options
-
-
-def test_the_network_that_is_exported_is_that_of_the_final_training(tmp_path: Path) -> None:
-    result = search(tmp_path / "run")
-    assert [len(finalist.trials) for finalist in result.finalists] == [3] * 3
-    assert result.best in result.final
-    assert result.best is result.finalists[0].best
-    assert result.best.metrics["epochs"] == 8
-    without = search(tmp_path / "without", final_epochs=0)
-    assert without.final == []
-    assert without.best in without.trials
-
-
-def test_the_same_command_again_trains_nothing_again(tmp_path: Path) -> None:
-    first = search(tmp_path / "run", final_epochs=5)
-    before = (tmp_path / "run" / "final.jsonl").read_bytes()
-    again = search(tmp_path / "run", final_epochs=5)
-    assert (tmp_path / "run" / "final.jsonl").read_bytes() == before
-    assert again.best == first.best
-    assert {t.metrics["epochs"] for t in again.final} == {5}
-
-
-@pytest.mark.parametrize("options", [{"folds": 3}, {"sample": 0.3}, {"time": "3s", "trials": None}])
-def test_folds_samples_and_deadlines_end_in_a_network_trained_on_everything(
-    tmp_path: Path, options: dict[str, Any]
-) -> None:
-    result = search(tmp_path / "run", **options)
-    assert result.best in result.final
-    assert (tmp_path / "run" / "best" / "weights.safetensors").exists()
-    assert result.test_accuracy is not None
-
-
 def test_a_copy_never_stands_before_the_trial_that_was_trained() -> None:
     """Of two cells that compute the same, one may hold fewer parameters; the weights are those of the other."""
     original, copy = trial(0, candidate(2, 32), 0.9), replace(trial(1, candidate(1, 4), 0.9), copy_of=0)
@@ -298,38 +258,3 @@ def test_folds_do_not_make_the_machine_look_faster() -> None:
         pace.told(trial(0, candidate(3, 32), seconds=8.0 * folds, epochs=8 * folds))
         found.append(pace(candidate(3, 32)).fidelity)
     assert found == [1 / 8, 1 / 8]
-
-
-def test_too_many_folds_leave_no_folder_that_refuses_the_mended_command(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="--folds 500"):
-        search(tmp_path / "run", folds=500)
-    assert search(tmp_path / "run", folds=2).final
-
-
-def test_a_search_of_nothing_but_failures_ends_before_its_time(tmp_path: Path) -> None:
-    began = time.monotonic()
-    space = type("Hopeless", (SPACE.__class__,), {"recipe": lambda self, choose: Recipe("sgd", float("inf"))})
-    result = search(tmp_path / "run", space=space, time="10m", trials=None, final_epochs=0)
-    assert not any(t.values for t in result.trials)
-    assert HOPELESS <= len(result.trials) < 2 * HOPELESS
-    assert time.monotonic() - began < 100
-
-
-@pytest.mark.parametrize("fixed", [{"l1": 1e-4}, {"optimizer": "adam-sgd"}, {"optimizer": "sam"}])
-def test_layers_that_are_held_for_the_count_alone_are_no_hindrance_to_a_recipe(
-    tmp_path: Path, fixed: dict[str, Any]
-) -> None:
-    data = np.random.default_rng(0).normal(size=(60, 1, 8, 8)), np.arange(60) % 2
-    dead = {"edge01": "conv3x3", "edge12": "none", "edge13": "none", "edge03": "conv1x1"}
-    given = {"space": "nasbench201:cells=1,channels=4", "budget": "1M", "data": data, "trials": 1}
-    result = search(tmp_path / "run", **given, fix={**fixed, **dead})
-    assert result.best.value >= 0
-
-
-def test_the_same_command_under_a_deadline_trains_no_finalist_twice(tmp_path: Path) -> None:
-    for _ in range(2):
-        result = search(tmp_path / "run", time="2s", trials=None)
-    rows = [json.loads(line) for line in (tmp_path / "run" / "final.jsonl").read_text().splitlines()]
-    trained = Counter(json.dumps([row["network"], row["choices"]], sort_keys=True) for row in rows)
-    assert max(trained.values()) <= SEEDS
-    assert sum(trained.values()) >= len(result.final) > 0

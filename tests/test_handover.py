@@ -95,7 +95,8 @@ def test_a_run_says_which_final_trainings_count(tmp_path: Path) -> None:
     nas.search(**given, workers=0, finalists=2, final_seeds=2, final_epochs=1, out=tmp_path / "run")
     result = nas.search(**given, workers=0, finalists=1, final_seeds=2, final_epochs=3, out=tmp_path / "run")
     said = json.loads((tmp_path / "run" / "selection.json").read_text())
-    assert said == {"final": [t.number for t in result.final], "distilled": [], "handed": ["best"], "chosen": "best"}
+    trained = {"final": [t.number for t in result.final], "distilled": [], "joining": []}
+    assert said == {**trained, "handed": ["best"], "chosen": "best"}
     assert {t.metrics["epochs"] for t in result.final} == {3}
     assert len(rows(tmp_path / "run" / "final.jsonl")) == 6
 
@@ -128,3 +129,13 @@ def test_final_trainings_that_fail_are_told_and_not_repeated(
     assert first.best in first.trials
     again = nas.search(**GIVEN, workers=0, out=tmp_path / "run")
     assert [t.error is None for t in again.final] == [False]
+
+
+def test_a_second_interruption_is_no_failure_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nas.run.Handover.finish", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        nas.search(**GIVEN, workers=0, out=tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "state.json").read_text())["phase"] == "interrupted"

@@ -13,15 +13,16 @@ import pytest
 from toy import command, environment, rows, timeless
 
 LIMIT = 180.0
+EVOLUTION = "evolution:population=4,sample=2"
 BEST = ("model.py", "weights.safetensors", "config.json", "predict.py")
 
 
 class Run:
     """A search in a directory, by one worker, that can be killed and started again."""
 
-    def __init__(self, folder: Path, trials: int) -> None:
+    def __init__(self, folder: Path, trials: int, strategy: str, epochs: int) -> None:
         self.folder, self.log = folder, folder / "out" / "trials.jsonl"
-        options = ("--budget", "50K", "--epochs", "2", "--strategy", "evolution:population=4,sample=2", "--no-baseline")
+        options = ("--budget", "50K", "--epochs", str(epochs), "--strategy", strategy, "--no-baseline")
         self.command = command(*options, "--trials", str(trials), "--workers", "1", "--device", "cpu", "--out", "out")
         folder.mkdir()
 
@@ -53,8 +54,18 @@ class Run:
         return self.lines
 
 
-def check(tmp_path: Path, capsys: pytest.CaptureFixture[str], *, trials: int, kills: int, seed: int) -> None:
-    whole, cut, rng = Run(tmp_path / "whole", trials), Run(tmp_path / "cut", trials), random.Random(seed)
+def check(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    trials: int,
+    kills: int,
+    seed: int,
+    strategy: str = EVOLUTION,
+    epochs: int = 2,
+) -> None:
+    whole, cut = (Run(tmp_path / name, trials, strategy, epochs) for name in ("whole", "cut"))
+    rng = random.Random(seed)
     uninterrupted = whole.start()  # beside the other: nothing but the time may depend on what else runs
     seen: list[list[bytes]] = [cut.killed(rng) for _ in range(kills)]
     cut.finish(cut.start())
@@ -77,6 +88,13 @@ def check(tmp_path: Path, capsys: pytest.CaptureFixture[str], *, trials: int, ki
 
 def test_a_search_killed_twice_is_the_uninterrupted_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check(tmp_path, capsys, trials=6, kills=2, seed=0)
+
+
+def test_a_search_by_rungs_killed_three_times_is_the_uninterrupted_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check(tmp_path, capsys, trials=14, kills=3, seed=1, strategy="asha:inner=random", epochs=9)
+    assert not (tmp_path / "cut" / "out" / "checkpoints").exists()
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ What each of them writes is read back in test_monitors_<name>.py.
 
 from __future__ import annotations
 
+import io
 import logging
 import threading
 import time
@@ -20,7 +21,7 @@ import nas
 from nas.events import Monitor, Queued, public
 from nas.monitors.progress import ProgressBar
 from nas.trial import Trial
-from nas.watching import open_monitors, watching
+from nas.watching import close_monitors, open_monitors, watching
 
 pytest_plugins = ("fixtures_run",)
 
@@ -222,3 +223,14 @@ def test_a_monitor_that_does_not_end_is_waited_for_no_longer_than_its_patience(
         monitor.told(trial(0))
         monitor.closed(tmp_path)
     assert caplog.messages == ["Slow has not ended after 0.01 s"]
+
+
+def test_the_terminal_says_for_whom_it_waits_and_ctrl_c_ends_the_waiting_alone(tmp_path: Path) -> None:
+    class Slow(Monitor):
+        def closed(self, path: Path) -> None:
+            raise KeyboardInterrupt
+
+    written = io.StringIO()
+    close_monitors(Slow(), ["mlflow", "wandb"], tmp_path, Console(file=written, force_terminal=True, width=120), 0)
+    assert "mlflow, wandb: writing what is left" in written.getvalue()
+    assert "not all was written (mlflow, wandb)" in written.getvalue()

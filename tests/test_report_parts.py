@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_report import row
 
-from nas.reporting.facts import Tried
+from nas.record import State
+from nas.reporting.conditions import stopping
+from nas.reporting.facts import Run, Tried
 from nas.reporting.figures import front
 from nas.reporting.importance import EPOCHS, effects, encoded, importance, reason_against
 from nas.reporting.svg import inline
@@ -101,3 +104,21 @@ def test_the_ids_of_a_drawing_and_what_refers_to_them_are_renamed_together() -> 
     assert 'xlink:href="#one-a"' in page
     assert "metadata" not in page
     assert "&lt;of&gt;" in page
+
+
+def rungs(*given: tuple[int, float]) -> Run:
+    """A search whose trials are of these networks, at these shares of a schedule over nine epochs."""
+    rows = [tried(n, 0.5, choices={"a": a}, fidelity=share, horizon=1.0) for n, (a, share) in enumerate(given)]
+    return Run(Path(), {"epochs": 9, "patience": 3}, State(), rows, [], [], [], {})
+
+
+def test_of_a_network_trained_on_its_furthest_training_counts() -> None:
+    run = rungs((1, 1 / 9), (2, 1 / 9), (3, 1 / 9), (2, 1 / 3), (2, 1.0), (3, 1 / 3))
+    assert [row.number for row in run.trained] == [0, 4, 5]
+    assert [row.number for row in run.ranked] == [4, 3, 5, 0, 1, 2]
+
+
+def test_a_search_by_rungs_says_which() -> None:
+    said = stopping(rungs((1, 1 / 9), (2, 1 / 3), (3, 1.0)))
+    assert said.endswith("trainings were left after 1 or 3 epochs, and the best of them gone on with, up to 9")
+    assert rungs((1, 1.0)).rungs == []

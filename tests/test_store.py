@@ -220,7 +220,7 @@ def test_the_csv_has_a_row_a_trial_and_a_column_a_choice_and_a_metric(
     opened().write_csv(trials[::-1])
     with (tmp_path / "here" / "trials.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
-    columns = {"number", "params", "network", "seed", "error", "copy_of", "elapsed", "value"}
+    columns = {"number", "params", "network", "fidelity", "seed", "error", "copy_of", "elapsed", "value"}
     metrics, choices = {"job_seed", "epochs", "seconds"}, {"depth", "width0", "width1", "width2", "lr"}
     assert set(table[0]) == columns | metrics | choices
     assert [int(row["number"]) for row in table] == list(range(20))

@@ -1,123 +1,25 @@
-"""The NNI web UI on a run directory: what it is told, who is let in, and that nothing but a trial can be stopped."""
+"""The NNI web UI on a run directory: what it is told."""
 
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from filelock import FileLock
-from toy import environment, gone, rows
+from toy import rows
 
 pytest.importorskip("starlette", reason="the web UI needs the extra [nni]")
 pytest.importorskip("nni_node", reason="the web UI needs the extra [nni]")
 
-from starlette.testclient import TestClient
+from serving import API, ROWS, Run, data, row
 
 import nas
-from nas.live import stop_file
 from nas.record import Record
 from nas.web.answers import Answers, number_of
-from nas.web.app import COOKIE, make_app
-from nas.web.serve import find_ui, listen, main
 
-pytest_plugins = ("fixtures_run",)
+pytest_plugins = ("fixtures_run", "fixtures_web")
 pytestmark = pytest.mark.usefixtures("one_thread")
-API = "/api/v1/nni"
-
-
-def row(number: int, **facts: Any) -> dict[str, Any]:
-    """A line of trials.jsonl."""
-    curve = [{"epoch": n, "val_accuracy": n / 10, "train_loss": 1 / n, "seconds": 0.1} for n in range(1, 9)]
-    given = {
-        "number": number,
-        "values": [0.8],
-        "params": 1000 + number,
-        "network": "64-32, relu",
-        "widths": [64, 32],
-        "choices": {"depth": 2 + number % 3, "activation": ("relu", "gelu")[number % 2], "lr": 0.001, "clip": 1.0},
-        "fidelity": 1.0,
-        "seed": 1,
-        "metrics": {"epochs": 8, "seconds": 0.8},
-        "curve": curve,
-        "error": None,
-        "copy_of": None,
-        "elapsed": number + 1.0,
-        "ended": 1.7e9 + number,
-    }
-    return {**given, **facts}
-
-
-def failed(number: int, error: str) -> dict[str, Any]:
-    return row(number, values=[], metrics={}, curve=[], error=error)
-
-
-ROWS = [
-    row(0),
-    row(1, metrics={"epochs": 5, "seconds": 0.5}, curve=row(1)["curve"][:5]),
-    failed(2, "NotFinite: the loss is not finite"),
-    failed(3, "Stopped: stopped by hand in epoch 2"),
-    row(4, copy_of=0, metrics={"epochs": 0, "seconds": 0.0}),
-]
-
-
-class Run:
-    """A run directory made by hand; `client` asks its server."""
-
-    def __init__(self, path: Path, written: list[dict[str, Any]], phase: str = "done") -> None:
-        self.path = path
-        (path / "live" / "search").mkdir(parents=True)
-        config = {"epochs": 8, "folds": 1, "strategy": "evolution", "trials": 24, "budget": 5000}
-        (path / "config.yaml").write_text(yaml.safe_dump(config))
-        (path / "space.json").write_text(json.dumps({"depth": [2, 3, 4], "clip": [1.0]}))
-        (path / "errors.log").write_text("trial 2: NotFinite: the loss\nTraceback\n\ntrial 3: Stopped\n\n")
-        self.write(written)
-        self.enter(phase)
-
-    def write(self, written: list[dict[str, Any]]) -> None:
-        with (self.path / "trials.jsonl").open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in written)
-
-    def enter(self, phase: str) -> None:
-        ended = 1.7e9 + 90 if phase == "done" else None
-        state = {"phase": phase, "began": 1.7e9, "ended": ended, "pid": 1, "slots": 2}
-        (self.path / "state.json").write_text(json.dumps(state))
-
-    def running(self, number: int, epochs: int) -> None:
-        """A trial that has run for so many epochs."""
-        facts = {key: row(number)[key] for key in ("number", "params", "network", "widths", "choices", "fidelity")}
-        lines = [{**facts, "began": 1.7e9}, *row(number)["curve"][:epochs]]
-        file = self.path / "live" / "search" / f"trial-{number:05d}.jsonl"
-        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-    def client(self, token: str | None = None, **headers: str) -> TestClient:
-        app = make_app(Record(self.path), find_ui(), 8080, token)
-        return TestClient(app, base_url="http://localhost:8080", headers=headers, follow_redirects=False)
-
-
-@pytest.fixture
-def finished(tmp_path: Path) -> Run:
-    return Run(tmp_path / "run", ROWS)
-
-
-@pytest.fixture
-def live(tmp_path: Path) -> Any:
-    """A search in which trial 5 has run for two epochs."""
-    run = Run(tmp_path / "run", ROWS, "search")
-    run.running(5, epochs=2)
-    with FileLock(run.path / ".lock"):
-        yield run
-
-
-def data(metric: dict[str, Any]) -> Any:
-    """JSON inside JSON, as the page reads it."""
-    return json.loads(json.loads(metric["data"]))
 
 
 def test_every_trial_has_its_status(live: Run) -> None:
@@ -250,94 +152,6 @@ def test_a_curve_from_whose_rows_figures_are_missing_is_a_table_of_all_of_them(t
     assert len({len(line) for line in answer.text.splitlines()[-4:]}) == 1
 
 
-def test_the_kill_button_leaves_the_file_at_which_the_training_stops(live: Run) -> None:
-    assert live.client().delete(f"{API}/trial-jobs/trial-5").status_code == 200
-    assert stop_file(live.path / "live" / "search" / "trial-00005.jsonl").exists()
-
-
-@pytest.mark.parametrize("name", ["trial-0", "trial-99", "5", "trial--1", "..%2f..%2fconfig", "trial-5%2f..%2f6"])
-def test_what_does_not_run_cannot_be_killed(live: Run, name: str) -> None:
-    answer = live.client().delete(f"{API}/trial-jobs/{name}")
-    assert answer.status_code in (405, 409)
-    assert answer.json()["error"]
-    assert not list(live.path.rglob("*.stop"))
-
-
-@pytest.mark.parametrize("path", ["/experiment", "/tensorboard", "/trial-jobs", "/nothing", "/trial-jobs/trial-5"])
-@pytest.mark.parametrize("method", ["PUT", "POST", "PATCH"])
-def test_nothing_can_be_changed(live: Run, method: str, path: str) -> None:
-    answer = live.client().request(method, f"{API}{path}", json={})
-    assert answer.status_code == 405
-
-
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_pages_are_only_read(live: Run, method: str) -> None:
-    assert live.client().request(method, "/oview").status_code == 405
-
-
-def test_the_page_answers_every_way_into_it(finished: Run) -> None:
-    pages = [finished.client().get(path) for path in ("/", "/oview", "/detail", "/experiment", "/elsewhere")]
-    assert {page.status_code for page in pages} == {200}
-    assert len({page.text for page in pages}) == 1
-    assert "<div id=" in pages[0].text
-    assert finished.client().get("/logo.svg").headers["content-type"].startswith("image/svg")
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["/../config.yaml", "/%2e%2e/config.yaml", "/..%2f..%2f..%2fetc/passwd", "//etc/passwd", "/config.yaml",
-     f"{API}/trial-file/trial-0/..%2f..%2fconfig.yaml", "/logs/..%2fconfig.yaml", "/static/../../../etc/passwd"],
-)  # fmt: skip  # a list of paths
-def test_no_file_but_those_of_the_page_is_served(finished: Run, path: str) -> None:
-    text = finished.client().get(path).text
-    assert "root:" not in text
-    assert "strategy: evolution" not in text
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"host": "evil.example"},
-        {"host": "evil.example:8080"},
-        {"origin": "http://evil.example"},
-        {"origin": "null"},
-        {"origin": "http://localhost:9999"},
-        {"origin": ""},
-        {"origin": "http://[::1"},
-        {"host": "[::1"},
-        {"host": "[evil.example]:8080"},
-        {"host": ""},
-        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
-    ],
-)
-def test_whoever_comes_from_elsewhere_is_refused(live: Run, headers: dict[str, str]) -> None:
-    client = live.client(**headers)
-    assert client.get(f"{API}/trial-jobs").status_code == 403
-    assert client.delete(f"{API}/trial-jobs/trial-5").status_code == 403
-    assert not list(live.path.rglob("*.stop"))
-
-
-@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "[::1]"])
-def test_the_page_itself_is_let_in(live: Run, host: str) -> None:
-    own = {"host": host, "origin": f"http://{host}", "sec-fetch-site": "same-origin"}
-    assert live.client(**own).get(f"{API}/trial-jobs").status_code == 200
-
-
-def test_with_a_token_nobody_gets_in_without_it(live: Run) -> None:
-    client = live.client("correct horse")
-    assert client.get("/oview").status_code == client.get(f"{API}/trial-jobs").status_code == 401
-    assert client.get("/oview?token=wrong").status_code == 401
-    assert client.delete(f"{API}/trial-jobs/trial-5").status_code == 401
-    entered = client.get("/oview?token=correct%20horse")
-    assert entered.status_code == 303
-    assert "httponly" in entered.headers["set-cookie"].lower()
-    assert client.cookies[COOKIE]
-    assert client.get(f"{API}/trial-jobs").status_code == 200
-    assert live.client("correct horse", host="[::1").get("/oview?token=correct%20horse").status_code == 403
-    bearer = live.client("correct-horse", authorization="Bearer correct-horse", host="other.example")
-    assert bearer.get(f"{API}/trial-jobs").status_code == 200
-
-
 @pytest.mark.parametrize("name", ["trial-7", "trial-007"])
 def test_a_name_is_a_number(name: str) -> None:
     assert number_of(name) == 7
@@ -359,94 +173,3 @@ def test_ten_thousand_trials_are_answered_at_once(tmp_path: Path) -> None:
             assert client.get(f"{API}/{path}").status_code == 200
             spent.append(time.perf_counter() - began)
         assert min(spent) < 0.2, (path, spent)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["missing"], "'missing' is no run directory"),
-        (["run", "--port", "70000"], "a port is 0..65535, got 70000"),
-        (["run", "--host", "0.0.0.0"], "--host 0.0.0.0 lets others in; give --token random"),
-        (["run", "--token", "short"], "--token must have at least 8 characters, got 5"),
-    ],
-)
-def test_a_mistake_is_one_sentence(
-    finished: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
-) -> None:
-    monkeypatch.chdir(finished.path.parent)
-    assert main(arguments) == 2
-    error = capsys.readouterr().err
-    assert said in error
-    assert error.count("\n") == 1
-
-
-def test_a_port_that_is_taken_is_said_before_anything_is_trained(tmp_path: Path) -> None:
-    with listen("127.0.0.1", 0) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(ValueError, match=f"port {port} of 127.0.0.1 cannot be had"):
-            nas.search(budget="5K", workers=0, monitors=[f"nni:{port}"], out=tmp_path / "run")
-    assert not (tmp_path / "run" / "trials.jsonl").exists()
-    with pytest.raises(ValueError, match="--nni takes a port"):
-        nas.search(budget="5K", workers=0, monitors=["nni:here"], out=tmp_path / "run")
-
-
-def test_the_server_ends_with_the_process_that_it_serves(finished: Run) -> None:
-    listening = listen("127.0.0.1", 0)
-    command = [sys.executable, "-m", "nas.monitor", str(finished.path), "--fd", str(listening.fileno())]
-    server = subprocess.Popen(
-        command, stdin=subprocess.PIPE, pass_fds=[listening.fileno()], env=environment(), stderr=subprocess.PIPE
-    )
-    with socket.create_connection(listening.getsockname(), 30) as asking:
-        asking.sendall(f"GET {API}/version HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
-        assert asking.makefile("rb").read().endswith(b"v3.0")
-    assert server.stdin is not None
-    server.stdin.close()
-    assert gone([server.pid], 10)
-    assert server.stderr is not None
-    assert server.stderr.read() == b""
-    server.stderr.close()
-    server.wait()
-    listening.close()
-
-
-@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
-def test_the_address_that_is_printed_is_served(finished: Run, host: str, shown: str) -> None:
-    import httpx2
-
-    try:
-        listen(host, 0).close()
-    except ValueError:
-        pytest.skip(f"this machine has no {host}")
-    command = [sys.executable, "-m", "nas.monitor", str(finished.path), "--host", host, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(), text=True) as server:
-        try:
-            assert server.stdout is not None
-            address = server.stdout.readline().removeprefix(f"{finished.path}: ").split()[0]
-            assert address.startswith(f"http://{shown}:")
-            assert httpx2.get(f"{address}{API[1:]}/version", timeout=30).text == "v3.0"
-        finally:
-            server.terminate()
-
-
-def test_a_search_is_watched_while_it_runs(tmp_path: Path) -> None:
-    """The page's server is up before the first trial has ended, and gone after the last."""
-    import httpx2
-
-    with listen("127.0.0.1", 0) as free:
-        port = free.getsockname()[1]
-    seen: list[dict[str, Any]] = []
-
-    class Looking(nas.Monitor):
-        def told(self, trial: nas.Trial) -> None:
-            address = f"http://127.0.0.1:{port}{API}/trial-jobs"
-            while len(seen) <= trial.number:  # what is shown may be half a second old
-                jobs = httpx2.get(address, timeout=30).json()
-                seen.extend(job for job in jobs if job["sequenceId"] == trial.number and "endTime" in job)
-
-    nas.search(
-        budget="5K", trials=2, epochs=2, workers=0, baseline=False, final_epochs=0, out=tmp_path / "run",
-        monitors=[f"nni:{port}", Looking()],
-    )  # fmt: skip  # options
-    assert [job["status"] for job in seen] == ["SUCCEEDED"] * 2
-    with pytest.raises(httpx2.ConnectError):
-        httpx2.get(f"http://127.0.0.1:{port}/", timeout=5)

@@ -99,14 +99,15 @@ class Csv(Source):
         return frame
 
     def _labels(self, column: Any) -> Array:
-        missing = np.flatnonzero(column.isna())
+        words = column.dtype.kind not in "iubf"
+        missing = np.flatnonzero(column.isna() | (words & (column.astype(str).str.strip() == "")))
         if len(missing):
             raise ValueError(
                 f"{self.path}: column {self.target!r} is empty in {len(missing):,} of {len(column):,} rows, "
                 f"first in row {missing[0] + 1}; remove them"
             )
         y: Array = column.to_numpy()
-        return y if y.dtype.kind in "iubf" else np.array([str(label).strip() for label in y])
+        return np.array([str(label).strip() for label in y]) if words else y
 
     def _feature(self, name: str, column: Any) -> Array:
         """The features of a column, float64 (n, one or one for each category)."""

@@ -30,7 +30,7 @@ class NNI(Monitor):
         find_ui()
         if value and not value.isdecimal():
             raise ValueError(f"--nni takes a port, a number such as {PORT}, got {value!r}")
-        return cls(path, listen("127.0.0.1", int(value or PORT)))  # taken now: a port that is in use is said at once
+        return cls(path, listen("127.0.0.1", int(value or PORT), "--nni"))  # taken now: one in use is said at once
 
     def entered(self, phase: str) -> None:
         if self._server is not None:

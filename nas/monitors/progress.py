@@ -81,7 +81,9 @@ class ProgressBar(Monitor):
             return f"failed: {trial.error}"
         copy = f", the same as trial {trial.copy_of}" if trial.copy_of is not None else ""
         size = f"{format_size(trial.params)} parameters"
-        return f"{100 * trial.value:.2f} %, {size}, {trial.candidate.architecture}{copy}"
+        company = trial.metrics.get("together", 1) if trial.copy_of is None else 1
+        among = f", one of {company:g} trained together" if company > 1 else ""
+        return f"{100 * trial.value:.2f} %, {size}, {trial.candidate.architecture}{copy}{among}"
 
     def _refresh(self) -> None:
         best = "no result yet"

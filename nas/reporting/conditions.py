@@ -16,6 +16,10 @@ def stopping(run: Run) -> str:
         said += f"; ended after {count(int(config['patience']), 'epoch')} without {least}more validation accuracy"
     if config.get("patience_from"):
         said += f", not before epoch {config['patience_from']}"
+    if run.rungs:
+        *lower, top = run.rungs
+        left = " or ".join(map(str, lower))
+        return f"{said}; trainings were left after {left} epochs, and the best of them gone on with, up to {top}"
     given = sorted({max(1, round(int(config["epochs"]) * row.fidelity)) for row in run.tried})
     if len(given) > 1:
         said += f"; under the time limit trials were given {given[0]} to {given[-1]} epochs"

@@ -40,6 +40,7 @@ class Tried:
     params: int = 0
     network: str = ""
     fidelity: float = 1.0
+    progress: float = 1.0  # share of its learning rate's schedule that it was trained for
     seed: int = 0
     copy_of: int | None = None
     elapsed: float = 0.0
@@ -60,6 +61,7 @@ class Tried:
             params=int(row["params"]),
             network=_plain(str(row["network"])),
             fidelity=float(row["fidelity"]),
+            progress=float(row["fidelity"]) / (number_of(row.get("horizon")) or float(row["fidelity"])),
             seed=int(row["seed"]),
             copy_of=None if row.get("copy_of") is None else int(row["copy_of"]),
             elapsed=float(row.get("elapsed") or 0.0),
@@ -84,6 +86,11 @@ class Tried:
         return self.metrics.get("epochs", 0.0)
 
     @property
+    def length(self) -> float:
+        """Epochs of the whole training, those of trials that it goes on from too."""
+        return max(self.epochs, len(self.curve))
+
+    @property
     def seconds(self) -> float:
         return self.metrics.get("seconds", 0.0)
 
@@ -92,7 +99,7 @@ def best_first(rows: Iterable[Tried]) -> list[Tried]:
     """Those with a value, in the order of `nas.trial.best_first`."""
     return sorted(
         (row for row in rows if row.value is not None),
-        key=lambda row: (-row.score, row.copy_of is not None, row.params, row.number),
+        key=lambda row: (-row.progress, -row.score, row.copy_of is not None, row.params, row.number),
     )
 
 
@@ -170,8 +177,19 @@ class Run:
 
     @cached_property
     def trained(self) -> list[Tried]:
-        """Those that have a value of their own: no failures, no copies."""
-        return [row for row in self.tried if row.value is not None and row.copy_of is None]
+        """Those that have a value of their own: no failures, no copies, and of a network its furthest training."""
+        own = [row for row in self.tried if row.value is not None and row.copy_of is None]
+        furthest: dict[str, float] = {}
+        for row in own:
+            furthest[row.key] = max(row.progress, furthest.get(row.key, 0.0))
+        return [row for row in own if row.progress == furthest[row.key]]
+
+    @cached_property
+    def rungs(self) -> list[int]:
+        """Epochs of the rungs at which the search has left trainings and gone on with the best; none without rungs."""
+        if all(row.progress == 1 for row in self.search):
+            return []
+        return sorted({max(1, round(int(self.config["epochs"]) * row.fidelity)) for row in self.search})
 
     @cached_property
     def ranked(self) -> list[Tried]:

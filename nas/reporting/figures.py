@@ -57,7 +57,7 @@ def progress(run: Run) -> Drawn:
     right.set_xlabel(f"{unit} since the search began")
     _legend_above(figure, left)
     compared = (
-        " Random search is a search of its own, of as many trials."
+        f" Random search is a search of its own, of as many {'epochs' if run.rungs else 'trials'}."
         if run.random
         else " No random search was run beside it."
     )
@@ -196,7 +196,7 @@ def _curve(axes: Axes, row: Tried, n: int, label: str) -> None:
 def durations(run: Run) -> Drawn:
     """Seconds of training of each trial, and which trials failed."""
     name, heading = "durations", "Duration of trials"
-    trained = [row for row in run.trained if row.seconds > 0]
+    trained = [row for row in run.tried if row.value is not None and row.copy_of is None and row.seconds > 0]
     failed = [row for row in run.tried if row.value is None]
     if not trained:
         missing = (

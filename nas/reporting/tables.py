@@ -184,7 +184,7 @@ def neighbours(rows: Sequence[Tried], best: Tried) -> list[Neighbour]:
 
 def _facts(row: Tried, best: Tried) -> tuple[str, ...]:
     difference = "" if row is best else signed(row.score - best.score)
-    return f"{100 * row.score:.2f}", difference, f"{row.params:,}", f"{row.epochs:g}"
+    return f"{100 * row.score:.2f}", difference, f"{row.params:,}", f"{row.length:g}"
 
 
 def _means(effects: Sequence[tuple[str, Sequence[Effect]]]) -> Table | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import torch
@@ -28,6 +28,13 @@ class Raw:
         """The network to evaluate after `epoch`; `batches` gives the training part."""
         return self.network
 
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` of a new one needs to go on from here."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Nothing is averaged, so there is nothing to go on from."""
+
 
 class Exponential(Raw):
     """An exponential moving average (EMA) over the steps, of parameters and of BatchNorm's statistics."""
@@ -43,6 +50,13 @@ class Exponential(Raw):
 
     def evaluated(self, epoch: int, batches: Callable[[], Iterable[Tensor]]) -> Network:
         return cast("Network", self.model.module)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"model": self.model.state_dict(), "taken": self.taken}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.taken = state["taken"]
 
     def _towards(self, averaged: Any, current: Any, count: Any) -> None:
         # counted here: the model's own count is a tensor, and reading one from a GPU waits for all that is under way
@@ -64,6 +78,12 @@ class Stochastic(Raw):
         with torch.no_grad():
             update_bn(batches(), self.model)  # algorithm 1, last line
         return cast("Network", self.model.module)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"model": self.model.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
 
 
 def warming_decay(taken: int) -> float:

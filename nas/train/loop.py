@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -17,7 +18,9 @@ from nas.network import Network
 from nas.recipe import Recipe
 from nas.train.augment import augmentation, mixup
 from nas.train.average import make_average
+from nas.train.checkpoint import Segment
 from nas.train.distil import Soft
+from nas.train.dropout import Bits, dropping
 from nas.train.initialise import initialise
 from nas.train.precision import autocast_type, make_scaler, memory_format
 from nas.train.resident import Resident
@@ -38,11 +41,19 @@ class Fitted:
     network: Network
     curve: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0  # counted from 1
+    before: int = 0  # epochs of `curve` that an earlier segment has trained
     snapshots: dict[str, State] = field(default_factory=dict)
 
     @property
     def best(self) -> dict[str, float]:
         return self.curve[self.best_epoch - 1]
+
+    def note(self, epoch: int, keep_last: bool) -> bool:
+        """Whether the weights after `epoch`, the last of the curve, are to be kept: the best ones, or the last."""
+        kept = epoch == 1 or keep_last or _rank(self.curve[-1]) > _rank(self.best)
+        if kept:
+            self.best_epoch = epoch
+        return kept
 
 
 def train(
@@ -54,12 +65,14 @@ def train(
     epochs: int,
     patience: int,
     seed: int,
+    order: int | None = None,
     min_change: float = 0.0,
     patience_from: int = 0,
     watch: Watch | None = None,
     soft: Soft | None = None,
     snapshots: bool = False,
     keep_last: bool = False,
+    segment: Segment | None = None,
 ) -> Fitted:
     """Train for at most `epochs`; keep the weights of the epoch best on validation, the averaged ones where averaged.
 
@@ -67,22 +80,32 @@ def train(
 
     Stops after `patience` epochs without a validation accuracy higher by more than `min_change`, at epoch
     `patience_from` or later. `soft` are what a teacher says of the data; with `snapshots` more weights are left than
-    the best. All chance comes from `seed`; torch's global generator is left as it was. Raises `NotFinite`, what `watch`
-    raises, and `ValueError` for a recipe that the data or the device does not allow.
+    the best. A `segment` of a longer training goes on where the one before it stopped, on a CPU to the very bit. All
+    chance comes from `seed`, but for the order of the samples where `order` says it; torch's global generator is left
+    as it was. Raises `NotFinite`, what `watch` raises, and `ValueError` for a recipe that the data or the device does
+    not allow.
     """
     device, watch = data.x.device, watch or Watch()
     stopping = Patience(patience, min_change, patience_from)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)  # dropout and augmentation draw from the global generator
-        generator = Generator().manual_seed(seed)
+        torch.manual_seed(seed)  # augmentation draws from the global generator
         network = Network(architecture)
-        initialise(network, recipe.initialisation, generator)
+        initialise(network, recipe.initialisation, Generator().manual_seed(seed))
         network.to(device, memory_format=memory_format(network))  # type: ignore[call-overload]  # typed for 4-D alone
         fitted = Fitted(network)
-        passes = _Passes(network, recipe, data, epochs, generator, soft)
+        segment = segment or Segment(epochs)
+        order = seed if order is None else order
+        passes = _Passes(network, recipe, data, segment.horizon, (seed, order), soft)
         more = Snapshots(network, recipe, epochs) if snapshots else None
         kept: dict[str, Tensor] = {}
-        for epoch in range(1, epochs + 1):
+        of = _common(network, recipe, (seed, order), segment, stopping, data, validation)
+        if (state := segment.found(of, epochs, device)) is not None:
+            passes.load_state_dict(state["passes"])
+            stopping, kept = Patience(**state["stopping"]), state["kept"]
+            fitted = Fitted(network, state["curve"], state["best_epoch"], len(state["curve"]))
+            for row in fitted.curve:  # who watches sees the whole curve
+                watch.epoch(row)
+        for epoch in range(fitted.before + 1, 1 if stopping.over else epochs + 1):
             start = time.perf_counter()
             passed = passes.epoch(watch)
             evaluated = passes.average.evaluated(epoch, passes.unchanged)
@@ -95,11 +118,13 @@ def train(
             watch.epoch(fitted.curve[-1])
             if more is not None:
                 more.after(epoch)
-            if epoch == 1 or keep_last or _rank(row) > _rank(fitted.best):
-                fitted.best_epoch = epoch
+            if fitted.note(epoch, keep_last):
                 kept = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
             if stopping.after(epoch, accuracy):
                 break
+        if segment.after is not None:
+            reached = {"curve": fitted.curve, "best_epoch": fitted.best_epoch, "kept": kept}
+            segment.leave(of, {**reached, "stopping": asdict(stopping), "passes": passes.state_dict()})
         if more is not None:
             fitted.snapshots = more.finish(passes.unchanged)
         network.load_state_dict(kept)
@@ -115,6 +140,7 @@ class Patience:
     patience_from: int = 0
     best: float = -math.inf
     since: int = 0  # epochs without improvement
+    over: bool = False
 
     def after(self, epoch: int, accuracy: float) -> bool:
         """Whether `epoch`, with this validation accuracy, is the last."""
@@ -122,7 +148,23 @@ class Patience:
             self.best, self.since = accuracy, 0
         else:
             self.since += 1
-        return self.since >= self.patience and epoch >= self.patience_from
+        self.over = self.since >= self.patience and epoch >= self.patience_from
+        return self.over
+
+
+def _common(
+    network: Network,
+    recipe: Recipe,
+    seeds: tuple[int, int],
+    segment: Segment,
+    stopping: Patience,
+    data: Resident,
+    validation: Resident,
+) -> dict[str, Any]:
+    """What two segments of one training have in common."""
+    facts = {"network": network.plan.architecture.digest, "recipe": asdict(recipe), "seeds": list(seeds)}
+    samples, rule = [len(data), len(validation)], [stopping.patience, stopping.min_change, stopping.patience_from]
+    return {**facts, "horizon": segment.horizon, "samples": samples, "stopping": rule}
 
 
 class _Passes:
@@ -134,10 +176,11 @@ class _Passes:
         recipe: Recipe,
         data: Resident,
         epochs: int,
-        generator: Generator,
+        seeds: tuple[int, int],
         soft: Soft | None = None,
     ) -> None:
-        self.network, self.recipe, self.data, self.generator, self.soft = network, recipe, data, generator, soft
+        self.network, self.recipe, self.data, self.soft = network, recipe, data, soft
+        self.bits, self.generator = Bits(seeds[0]), Generator().manual_seed(seeds[1])  # of dropout, of the order
         self.device, self.shape = data.x.device, network.plan.architecture.input_shape
         self.batch = min(recipe.batch_size, len(data))
         self.steps = len(list(self._batches(torch.empty(len(data)))))  # of an epoch
@@ -147,13 +190,34 @@ class _Passes:
         self.descent = make_descent(network, recipe, epochs * self.steps, make_scaler(self.format, self.device))
         self.average = make_average(recipe.average, network, epochs)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where the training stands between two epochs, torch's global generators included."""
+        states = {"network": self.network.state_dict(), "descent": self.descent.state_dict()}
+        chance = {"permutations": self.generator.get_state(), "dropout": self.bits.state, "cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            chance["cuda"] = torch.cuda.get_rng_state(self.device)
+        return {**states, "average": self.average.state_dict(), "chance": chance}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.descent.load_state_dict(state["descent"])
+        self.average.load_state_dict(state["average"])
+        self.generator.set_state(state["chance"]["permutations"].cpu())
+        self.bits.state = state["chance"]["dropout"].cpu()
+        torch.set_rng_state(state["chance"]["cpu"].cpu())
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["chance"]["cuda"].cpu(), self.device)
+
     def _batches(self, permutation: Tensor) -> Iterator[Tensor]:
         """The permutation in batches; a last one of a single sample is dropped, for BatchNorm needs two."""
         return (rows for rows in torch.split(permutation, self.batch) if len(rows) > 1 or self.batch == 1)
 
     def epoch(self, watch: Watch) -> dict[str, float]:
         """One pass over the data in a fresh order; what the curve says of it. Waits for the device at its end alone."""
-        self.network.train()
+        with dropping(self.network.train(), self.bits):
+            return self._epoch(watch)
+
+    def _epoch(self, watch: Watch) -> dict[str, float]:
         permutation = torch.randperm(len(self.data), generator=self.generator).to(self.device)
         losses, hits, norms = torch.zeros(3, device=self.device)
         samples, lr = 0, self.descent.schedule.lr

@@ -7,7 +7,8 @@ where an optimizer's step is left out, as float16 does. Tests hold each against 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from nas.recipe import Recipe
 
@@ -44,6 +45,13 @@ class Schedule:
     def step(self) -> None:
         """A step was taken."""
         self.taken += 1
+
+    def state_dict(self) -> dict[str, float]:
+        return {"peak": self.peak, "taken": self.taken, "lowest": self._lowest, "bad": self._bad}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.peak, self.taken = state["peak"], state["taken"]
+        self._lowest, self._bad = state["lowest"], state["bad"]
 
     def epoch(self, loss: float) -> None:
         """An epoch ended with this validation loss, which is of account to `plateau` alone, after the warm-up."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +70,17 @@ class Descent:
         taken = self.step(forward)
         change = get_total_norm([p.detach() - old for p, old in zip(self.parameters, before, strict=True)])
         return taken, change / get_total_norm(before).clamp(min=1e-12)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` of a new one, of the same network, needs to take the same steps from here."""
+        states = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+        return {**states, "schedule": self.schedule.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.schedule.load_state_dict(state["schedule"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler.is_enabled():  # one that is not has no state, and takes none
+            self.scaler.load_state_dict(state["scaler"])
 
 
 class Sharpness(Descent):
@@ -135,6 +147,16 @@ class AdamThenSGD(Descent):
         if left == 1:
             self._hand_over()
         return None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "along": self.along, "down": self.down}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if state["schedule"]["taken"] >= self.switch > 0:
+            self.optimizer = make_optimizer(self.network, self.recipe, "sgd")
+        super().load_state_dict(state)
+        self.along.copy_(state["along"])
+        self.down.copy_(state["down"])
 
     def _hand_over(self) -> None:
         rate = float(self.along / self.down) * (1 - self.recipe.momentum)

@@ -7,7 +7,7 @@ import secrets
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -37,7 +37,8 @@ def make_app(record: Record, ui: Path, port: int, token: str | None = None) -> S
             Route("/logs/dispatcher.log", interface.failures, methods=["GET"]),
             Mount("/", _Pages(ui)),
         ],
-        middleware=[Middleware(Guard, token=token)],
+        middleware=[Middleware(Guard, token=token, cookie=f"{COOKIE}-{port}")],
+        exception_handlers={OSError: _unreadable},
     )
 
 
@@ -123,8 +124,12 @@ class _Pages(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         if scope["method"] not in ("GET", "HEAD"):
             return _error(405, "this server is read-only")
-        found, _ = self.lookup_path(path)
-        if path in ("", ".") or not Path(found).is_file():
+        try:
+            found, _ = self.lookup_path(path)
+            there = path not in ("", ".") and Path(found).is_file()
+        except (OSError, ValueError):  # a name that no file can have
+            there = False
+        if not there:
             return FileResponse(self._index)
         return await super().get_response(path, scope)
 
@@ -132,8 +137,9 @@ class _Pages(StaticFiles):
 class Guard:
     """Refuses whoever comes from another page, under another name of this machine, or without the token."""
 
-    def __init__(self, app: ASGIApp, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, token: str | None, cookie: str) -> None:
         self.app, self.token = app, token
+        self.cookie = cookie  # a browser sends it to every port of this machine
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -162,10 +168,10 @@ class Guard:
         given = request.query_params.get("token")
         if given is not None and secrets.compare_digest(given.encode(), str(self.token).encode()):
             response = RedirectResponse(request.url.path, status_code=303)
-            response.set_cookie(COOKIE, given, httponly=True, samesite="strict")
+            response.set_cookie(self.cookie, quote(given, safe=""), httponly=True, samesite="strict")
             return response
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-        held = request.cookies.get(COOKIE) or bearer
+        held = unquote(request.cookies.get(self.cookie, "")) or bearer
         if secrets.compare_digest(held.encode(), str(self.token).encode()):
             return None
         return _error(401, "the token is missing; open the address that the server printed")
@@ -188,6 +194,12 @@ def _error(status: int, message: str) -> Response:
 
 async def _refused(request: Request) -> Response:
     return _error(405, f"{request.method} {request.url.path} is not offered: a run is watched here, not changed")
+
+
+async def _unreadable(request: Request, error: Exception) -> Response:
+    """The run directory is gone, or may not be read, while somebody looks."""
+    assert isinstance(error, OSError)
+    return _error(503, f"{error.filename}: {error.strerror}; the run directory cannot be read")
 
 
 def _of_trial(errors: str, name: str) -> str:

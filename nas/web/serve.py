@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
@@ -32,14 +33,18 @@ def find_ui() -> Path:
     raise ValueError("the installed nni package holds no web UI; pip install 'nni==3.0'")
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 is any that is free. Raises `ValueError` where it cannot be had."""
+def listen(host: str, port: int, option: str = "--port") -> socket.socket:
+    """A socket that listens there; port 0 is any that is free.
+
+    Raises `ValueError`, which names the `option` that the port is from, where it cannot be had.
+    """
     if not 0 <= port < 65536:
-        raise ValueError(f"a port is 0..65535, got {port}")
+        raise ValueError(f"{option}: a port is 0..65535, got {port}")
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise ValueError(f"port {port} of {host} cannot be had ({error.strerror}); give another one") from None
+        why = str(error.strerror).partition(" (while")[0]  # Python adds the address
+        raise ValueError(f"port {port} of {host} cannot be had ({why}); give another {option}") from None
 
 
 def serve(run: Path, listening: socket.socket, token: str | None = None) -> None:
@@ -74,7 +79,7 @@ def command(run: Path, port: int, host: str, token: str | None, fd: int | None) 
         raise ValueError(f"--host {host} lets others in; give --token random, or leave --host out")
     listening = listen(host, port)
     name = f"[{host}]" if ":" in host else host  # an address of IPv6 has colons of its own
-    address = f"http://{name}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
+    address = f"http://{name}:{listening.getsockname()[1]}/" + (f"?token={quote(token, safe='')}" if token else "")
     if host not in LOOPBACK:
         click.echo(f"warning: {host} can be reached from other machines, and what they send is not encrypted", err=True)
     click.echo(f"{record.path}: {address} (Ctrl-C ends it)")

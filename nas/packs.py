@@ -1,0 +1,94 @@
+"""Jobs that one worker trains together: which of those that wait go together, and what comes back of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+
+from nas.evaluate import Job, Outcome, evaluate_all
+from nas.executor import Workers
+from nas.space import Candidate
+
+WAITING = 64  # jobs that are kept waiting, at most, so that like finds like
+
+Alike = Callable[[Candidate], tuple[Hashable, int]]  # what candidates must share to go together, and how many may
+Result = Outcome | BaseException
+
+
+def apart(candidate: Candidate) -> tuple[Hashable, int]:
+    """Every candidate by itself."""
+    return None, 1
+
+
+class Waiting:
+    """Jobs that wait for a worker, the oldest first."""
+
+    def __init__(self, alike: Alike = apart) -> None:
+        self._alike = alike
+        self._jobs: list[tuple[Job, Hashable, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [job for job, _, _ in self._jobs]
+
+    def add(self, job: Job) -> None:
+        self._jobs.append((job, *self._alike(job.candidate)))
+
+    def hungry(self, most: int) -> bool:
+        """Whether the next pack could take more than there are."""
+        return not self._jobs or (len(self) < WAITING and len(self._next(most)) < min(most, self._jobs[0][2]))
+
+    def take(self, most: int) -> list[Job]:
+        """The oldest job and those that go with it, `most` at most."""
+        taken = self._next(most)
+        self._jobs = [entry for entry in self._jobs if entry not in taken]
+        return [job for job, _, _ in taken]
+
+    def _next(self, most: int) -> list[tuple[Job, Hashable, int]]:
+        taken = self._jobs[:1]
+        room = min(most, taken[0][2])
+        for entry in self._jobs[1:]:
+            if len(taken) >= min(room, entry[2]):
+                continue
+            if entry[1] == taken[0][1]:
+                taken.append(entry)
+                room = min(room, entry[2])
+        return taken
+
+
+class Flight:
+    """Packs that workers are busy with."""
+
+    def __init__(self, executor: Workers) -> None:
+        self.executor = executor
+        self._sent: dict[Future[list[Outcome | Exception]], list[Job]] = {}
+
+    def __len__(self) -> int:
+        """Packs, of which a worker has one at a time."""
+        return len(self._sent)
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [job for jobs in self._sent.values() for job in jobs]
+
+    def send(self, jobs: Sequence[Job]) -> None:
+        self._sent[self.executor.submit(evaluate_all, jobs)] = list(jobs)
+
+    def landed(self, timeout: float | None = None) -> list[tuple[Job, Result]]:
+        """Wait for a pack; the results of all that have ended, by number. None in time: none."""
+        found: list[tuple[Job, Result]] = []
+        for future in wait(self._sent, timeout, FIRST_COMPLETED).done:
+            jobs = self._sent.pop(future)
+            error = future.exception()
+            if error is None:
+                found += zip(jobs, future.result(), strict=True)
+            elif len(jobs) == 1 or getattr(error, "storage", False):
+                found += [(job, error) for job in jobs]
+            else:  # one of them has taken the worker with it: which one is found by halves
+                half = len(jobs) // 2
+                self.send(jobs[:half])
+                self.send(jobs[half:])
+        return sorted(found, key=lambda pair: pair[0].number)
