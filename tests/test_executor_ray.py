@@ -51,7 +51,7 @@ def test_a_missing_library_is_said_before_anything_is_trained(monkeypatch: pytes
         ("--workers 0 --trial-timeout 90s", "--trial-timeout 90 stops a worker process, and --workers 0 has none"),
         ("--executor inline --trial-timeout 1m", "--trial-timeout 60 stops a worker process"),
         ("--trial-timeout soon", "a time is written 90s, 10m, 1h30m or in seconds, got 'soon'"),
-        ("--workers-per-gpu 0", "workers_per_gpu must be a whole number of at least 1, got '0'"),
+        ("--workers-per-gpu 0", "--workers-per-gpu must be a whole number of at least 1, got '0'"),
     ],
 )
 @pytest.mark.usefixtures("here")
@@ -83,8 +83,10 @@ def copy(evaluator: Toy, source: Path, target: Path) -> str:
 def test_where_folders_are_not_shared_a_job_finds_its_files_and_brings_back_what_it_writes(tmp_path: Path) -> None:
     here = tmp_path / "run"
     here.mkdir()
-    (here / "in.txt").write_text("weights")
+    for name in ("in.txt", "in-fold2.txt", "input.txt", "out of it.txt"):
+        (here / name).write_text("weights")
     parcel = Parcel.of((copy, (here / "in.txt", here / "out.txt"), {}))
+    assert set(parcel.files(parcel.folders)[str(here)]) == {"in.txt", "in-fold2.txt"}
     assert unseen(parcel.folders) == []
     files = parcel.files(parcel.folders)
     (tmp_path / "run").rename(tmp_path / "on another machine")

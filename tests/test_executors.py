@@ -95,6 +95,11 @@ def fail(evaluator: Toy, kind: type[Exception], words: str) -> None:
     raise kind(words)
 
 
+def fail_among_others(evaluator: Toy) -> list[Any]:
+    """What comes of jobs that were done together."""
+    return [1, JobFailed.of(RuntimeError("CUDA error: device-side assert triggered")), 3]
+
+
 def error_of(workers: Workers, fn: Any, *args: Any) -> JobFailed:
     error = workers.submit(fn, *args).exception(LIMIT)
     assert isinstance(error, JobFailed)
@@ -162,6 +167,12 @@ def test_a_worker_whose_gpu_has_failed_it_is_replaced(apart: Workers, kind: Any,
     before = both(apart)
     assert words in str(error_of(apart, fail, kind, words))
     assert len(both(apart) - before) == ends
+
+
+def test_a_gpu_that_has_failed_one_of_several_jobs_is_seen_in_their_results(apart: Workers) -> None:
+    before = both(apart)
+    assert apart.submit(fail_among_others).result(LIMIT)[::2] == [1, 3]
+    assert len(both(apart) - before) == 1
 
 
 def test_a_cuda_error_is_seen_through_the_error_that_it_led_to() -> None:

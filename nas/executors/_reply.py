@@ -61,7 +61,10 @@ class Held:
     def answer(self, job: bytes, loads: Callable[[bytes], Any], dumps: Callable[[Reply], Buffer]) -> Buffer:
         """The reply to a job, both as they travel; what cannot be read or sent is a failure that says so."""
         try:
-            return dumps(Reply(self.run(*loads(job))))
+            result = self.run(*loads(job))
+            several = result if isinstance(result, list) else []  # of jobs that were done together
+            spoilt = any(spoils(found) for found in several if isinstance(found, Exception))
+            return dumps(Reply(result, spoilt=spoilt))
         except Exception as error:
             return dumps(Reply.of(error))
 
