@@ -51,7 +51,7 @@ def test_a_missing_library_is_said_before_anything_is_trained(monkeypatch: pytes
         ("--workers 0 --trial-timeout 90s", "--trial-timeout 90 stops a worker process, and --workers 0 has none"),
         ("--executor inline --trial-timeout 1m", "--trial-timeout 60 stops a worker process"),
         ("--trial-timeout soon", "a time is written 90s, 10m, 1h30m or in seconds, got 'soon'"),
-        ("--workers-per-gpu 0", "workers_per_gpu must be a whole number of at least 1, got '0'"),
+        ("--workers-per-gpu 0", "--workers-per-gpu must be a whole number of at least 1, got '0'"),
     ],
 )
 @pytest.mark.usefixtures("here")
@@ -83,8 +83,10 @@ def copy(evaluator: Toy, source: Path, target: Path) -> str:
 def test_where_folders_are_not_shared_a_job_finds_its_files_and_brings_back_what_it_writes(tmp_path: Path) -> None:
     here = tmp_path / "run"
     here.mkdir()
-    (here / "in.txt").write_text("weights")
+    for name in ("in.txt", "in-fold2.txt", "input.txt", "out of it.txt"):
+        (here / name).write_text("weights")
     parcel = Parcel.of((copy, (here / "in.txt", here / "out.txt"), {}))
+    assert set(parcel.files(parcel.folders)[str(here)]) == {"in.txt", "in-fold2.txt"}
     assert unseen(parcel.folders) == []
     files = parcel.files(parcel.folders)
     (tmp_path / "run").rename(tmp_path / "on another machine")
@@ -107,6 +109,11 @@ def test_where_folders_are_shared_nothing_travels_and_paths_are_absolute(
     reply, written = opened(Held(Toy(), "cpu"), parcel.data, {})
     assert (pickle.loads(reply).result, written) == (str(tmp_path / "out.txt"), {})
     assert (tmp_path / "out.txt").read_text() == "WEIGHTS"
+
+
+def test_a_reply_of_another_version_is_a_failure_that_says_so() -> None:
+    failure = Reply.read(pickle.dumps((True, 3))).failure
+    assert str(failure) == "TypeError: the worker runs another version of nas: it has sent (True, 3)"
 
 
 def test_a_whole_search_runs_on_a_ray_of_its_own(ray: Any, tmp_path: Path) -> None:
@@ -214,6 +221,7 @@ def test_a_search_on_three_nodes_outlives_one_of_them_and_takes_another(
     assert {path.name for path in weights.iterdir()} == {str(trial.number) for trial in trained}
 
 
+@pytest.mark.slow
 def test_a_file_for_a_folder_that_is_nowhere_yet_comes_back(ray: Any, tmp_path: Path) -> None:
     from nas.executors.ray import Cluster as Backend
 

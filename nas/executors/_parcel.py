@@ -16,6 +16,7 @@ from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from nas.evaluate import snapshot_file
 from nas.executors._reply import Held
 
 Folders = Mapping[str, Mapping[str, bytes]]  # of a folder its files by name
@@ -41,10 +42,16 @@ class Parcel:
         return {str(folder): _inode(folder) for folder in {path.parent for path in self.paths}}
 
     def files(self, folders: Iterable[str]) -> dict[str, dict[str, bytes]]:
-        """What is in those files that lie in some folders."""
+        """What is in those files, and in the snapshots beside them, that lie in some folders."""
+        named = {folder: [path for path in self.paths if str(path.parent) == folder] for folder in folders}
         return {
-            folder: {p.name: p.read_bytes() for p in self.paths if str(p.parent) == folder and p.is_file()}
-            for folder in folders
+            folder: {
+                file.name: file.read_bytes()
+                for path in paths
+                for file in (path, *path.parent.glob(snapshot_file(path, "*").name))
+                if file.is_file()
+            }
+            for folder, paths in named.items()
         }
 
 

@@ -30,7 +30,9 @@ class Reply(NamedTuple):
     def read(cls, data: bytes) -> Reply:
         """As it was sent; a failure where it cannot be read here."""
         try:
-            reply: Reply = pickle.loads(data)  # noqa: S301  # from our own worker
+            reply = pickle.loads(data)  # noqa: S301  # from our own worker
+            if not isinstance(reply, cls):
+                raise TypeError(f"the worker runs another version of nas: it has sent {reply!r:.80}")
             return reply
         except Exception as error:  # a module that only the worker has, for example
             return cls.of(error)
@@ -59,7 +61,10 @@ class Held:
     def answer(self, job: bytes, loads: Callable[[bytes], Any], dumps: Callable[[Reply], Buffer]) -> Buffer:
         """The reply to a job, both as they travel; what cannot be read or sent is a failure that says so."""
         try:
-            return dumps(Reply(self.run(*loads(job))))
+            result = self.run(*loads(job))
+            several = result if isinstance(result, list) else []  # of jobs that were done together
+            spoilt = any(spoils(found) for found in several if isinstance(found, Exception))
+            return dumps(Reply(result, spoilt=spoilt))
         except Exception as error:
             return dumps(Reply.of(error))
 

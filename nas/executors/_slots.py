@@ -162,17 +162,20 @@ class Slots(Workers):
 
     def _run(self, worker: Worker, job: _Job) -> bool:
         """Have a worker do a job; whether it can do another."""
-        if not worker.send(job.packed):  # it died while idle: that costs nothing
-            job.refused += 1
-            self._again(job, "no worker lives long enough to take it" if job.refused == REFUSED else None)
-            return False
-        job.refused = 0
         try:
-            reply = worker.reply(self.timeout)
+            taken = worker.send(job.packed)
+            reply = worker.reply(self.timeout) if taken else None
         except Died as death:
             job.lost += 1
             self._again(job, self.epitaph(death) if job.lost == self.lives else None)
             return False
+        except Exception as error:  # whatever it is, no job is left without an end
+            taken, reply = True, Reply.of(error)._replace(spoilt=True)
+        if not taken:  # it died while idle: that costs nothing
+            job.refused += 1
+            self._again(job, "no worker lives long enough to take it" if job.refused == REFUSED else None)
+            return False
+        job.refused = 0
         if reply is None:
             self._end(job, Reply(failure=JobFailed(f"stopped after {self.timeout:g} s (--trial-timeout)")))
             return False

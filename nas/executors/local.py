@@ -97,7 +97,8 @@ class _Process(Worker):
         try:
             return Reply.read(self._connection.recv_bytes()) if self._connection.poll(timeout) else None
         except (EOFError, OSError):
-            self._process.join()
+            with _STARTING:  # a start looks for ends too, and how a process has ended can be read once
+                self._process.join(PATIENCE)
             raise Died(_epitaph(self._slot, self._process.exitcode)) from None
 
     def kill(self) -> None:

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from nas.job import Evaluator
 
 LIVES = 3  # workers lost with a job, after which it is the job's fault
 ANSWER = 10.0  # seconds for a cluster to answer at its address
+FULL = 60.0  # seconds that a worker waits for room before that is said
 LOOK = 0.2  # seconds between two looks whether a worker that waits for room is still wanted
 QUIET = {  # unless the user says otherwise
     "RAY_USAGE_STATS_ENABLED": "0",  # a search tells nobody of itself unasked
@@ -112,7 +114,7 @@ class Actors(Slots):
         return Parcel.of((fn, args, kwargs))
 
     def start(self, slot: int) -> Worker | None:
-        ray, failure = _ray(), ""
+        ray, failure, tell = _ray(), "", time.monotonic() + FULL
         for _ in range(LIVES):
             actor = ray.remote(_Actor).options(**self._options, name=None).remote(*self._arguments)
             ready = actor.unseen.remote({})
@@ -120,6 +122,9 @@ class Actors(Slots):
                 if self.over:
                     ray.kill(actor)
                     return None
+                if time.monotonic() > tell:
+                    tell = float("inf")
+                    logging.getLogger("nas").warning("the cluster has no room for worker %d; it waits", slot)
             try:
                 ray.get(ready)
                 return _Remote(actor)
