@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from nas.architecture import Architecture, Sketch
 from nas.live import Stopped, Watch
 from nas.ops import ACTIVATIONS
 from nas.recipe import Recipe
+from nas.train.checkpoint import Segment
 from nas.train.fused import descent
 from nas.train.fused.chain import chain_of
 from nas.train.fused.group import train_together
@@ -198,3 +200,27 @@ def test_torchs_generator_is_left_as_it_was() -> None:
     torch.manual_seed(7)
     together([Member(network(), Recipe(batch_size=32), 1, Patience(9))], 2)
     assert torch.equal(torch.rand(3), wanted)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "nesterov", "rmsprop"])
+def test_members_that_go_on_from_a_segment_are_those_of_a_training_without_a_break(
+    optimizer: str, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(1)
+    group = [
+        Member(SPACE.sample(rng).architecture, recipe(rng, (optimizer,), 32), k, Patience(9), order=k % 2)
+        for k in range(4)
+    ]
+
+    def run(epochs: int, before: str | None, after: str | None) -> list[Any]:
+        for k, member in enumerate(group):
+            files = [None if name is None else tmp_path / f"{name}{k}" for name in (before, after)]
+            member.segment = Segment(7, *files)
+        return together(group, epochs)
+
+    whole = run(7, None, None)
+    run(2, None, "low")
+    (tmp_path / "low3").write_bytes(b"torn")  # it begins anew, as a group of its own
+    for k, (one, other) in enumerate(zip(whole, run(7, "low", None), strict=True)):
+        assert other.before == (0 if k == 3 else 2)
+        assert_same(one, other)

@@ -1,0 +1,141 @@
+"""Which jobs go to a worker together, what becomes of those whose worker dies, and of those that need more memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from toy import Toy
+
+from nas.candidate import Candidate
+from nas.evaluate import Stopping, Training
+from nas.executor import JobFailed, Workers
+from nas.job import Job, Outcome, out_of_memory
+from nas.options import Options
+from nas.packs import WAITING, Flight, Waiting
+from nas.problem import Problem
+from nas.recipe import Recipe
+from nas.train.fused import plan
+from search_spaces.mlp import MLP
+
+SPACE = MLP((64,), 10, None, max_depth=3, min_width=8, max_width=64)
+
+
+def jobs(number: int, **recipe: Any) -> list[Job]:
+    rng = np.random.default_rng(0)
+    plain = Recipe(batch_size=64, precision="float32")
+    drawn = [replace(SPACE.sample(rng), recipe=replace(plain, **recipe)) for _ in range(number)]
+    return [Job(k, candidate, k, order=0) for k, candidate in enumerate(drawn)]
+
+
+def waiting(number: int, room: int = 4) -> Waiting:
+    """Jobs of which every third is alike."""
+    found = Waiting(lambda candidate: (candidate.recipe.batch_size, room))
+    for job in jobs(number):
+        found.add(replace(job, candidate=replace(job.candidate, recipe=Recipe(batch_size=1 + job.number % 3))))
+    return found
+
+
+def test_the_oldest_goes_with_those_that_are_like_it() -> None:
+    line = waiting(12, room=3)
+    assert [job.number for job in line.take(9)] == [0, 3, 6]
+    assert [job.number for job in line.take(2)] == [1, 4]
+    assert [job.number for job in line.take(9)] == [2, 5, 8]
+    assert [job.number for job in line.jobs] == [7, 9, 10, 11]
+
+
+def test_more_is_asked_for_until_the_next_pack_is_full_or_enough_wait() -> None:
+    assert waiting(0).hungry(1)
+    assert waiting(9).hungry(4)
+    assert not waiting(10).hungry(4)
+    assert not waiting(9).hungry(3)
+    assert not waiting(WAITING, room=WAITING).hungry(WAITING)
+
+
+class Lethal(Toy):
+    """Job 5 takes its worker with it; several are answered one by one."""
+
+    def together(self, given: Sequence[Job]) -> list[Outcome | Exception]:
+        return [self(job) for job in given]
+
+
+class Mortal(Workers):
+    """Runs what is submitted at once; a pack with job 5 kills it."""
+
+    slots = 1
+
+    def __init__(self) -> None:
+        self.packs: list[list[int]] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.packs.append([job.number for job in args[0]])
+        future: Future[Any] = Future()
+        if 5 in self.packs[-1]:
+            future.set_exception(JobFailed("worker 0 was ended by SIGKILL"))
+        else:
+            future.set_result(fn(Lethal(failing=False), *args))
+        return future
+
+
+def test_a_job_that_kills_its_worker_is_found_by_halves_and_costs_itself_alone() -> None:
+    flight, executor = Flight(mortal := Mortal()), mortal
+    flight.send(jobs(8))
+    found: list[Any] = []
+    while flight:
+        found += flight.landed()
+    assert sorted(job.number for job, _ in found) == list(range(8))
+    assert [job.number for job, result in found if isinstance(result, BaseException)] == [5]
+    assert len(executor.packs) == 7  # 8, 4 and 4, 2 and 2, 1 and 1
+
+
+def test_no_more_go_together_than_a_step_gains_by_it_or_memory_holds() -> None:
+    small, large = (jobs(1)[0].candidate for _ in range(2))
+    wide = MLP((64,), 10, None, max_depth=3, min_width=200, max_width=255)
+    large = replace(wide.sample(np.random.default_rng(0)), recipe=large.recipe)
+    assert plan.together(small)[1] > plan.together(large)[1] >= 1
+    assert plan.together(small, memory=2 * plan.bytes_of(small))[1] == 2
+    assert plan.together(small, memory=0)[1] == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"optimizer": "sam"}, {"optimizer": "adagrad"}, {"average": "ema"}, {"mixup": 0.2}, {"precision": "bfloat16"}],
+)
+def test_what_a_group_cannot_do_is_trained_alone(changed: dict[str, Any]) -> None:
+    assert plan.together(jobs(1, **changed)[0].candidate) == (None, 1)
+
+
+def test_candidates_that_share_batch_size_fidelity_and_optimizer_are_alike() -> None:
+    (one,) = jobs(1)
+    like = replace(one.candidate, recipe=replace(one.candidate.recipe, lr=1.0, optimizer="adam"))
+    assert plan.likeness(one.candidate) == plan.likeness(like)
+    others: list[Candidate] = [replace(one.candidate, fidelity=0.5), replace(one.candidate, fidelity=0.5, horizon=1.0)]
+    others += [replace(like, recipe=replace(like.recipe, **c)) for c in ({"batch_size": 32}, {"optimizer": "sgd"})]
+    assert len({plan.likeness(candidate) for candidate in [like, *others]}) == 5
+
+
+def test_a_group_that_is_too_large_for_the_memory_is_trained_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nas.train.fused import group
+
+    training = Training(Problem.of(Options.of({"space": "mlp", "budget": "20K"})).load(), Stopping(2, 2))
+    training.prepare("cpu")
+    wanted = training.together(pack := jobs(5))
+    sizes: list[int] = []
+    train = group.train_together
+
+    def tight(members: Any, *args: Any, **kwargs: Any) -> Any:
+        sizes.append(len(members))
+        if len(members) > 2:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory")
+        return train(members, *args, **kwargs)
+
+    monkeypatch.setattr(group, "train_together", tight)
+    found = training.together(pack)
+    assert sizes == [5, 2, 3, 1, 2]
+    assert [o.values for o in found if isinstance(o, Outcome)] == [o.values for o in wanted if isinstance(o, Outcome)]
+    assert out_of_memory(MemoryError())
+    assert not out_of_memory(RuntimeError("shapes do not fit"))
