@@ -4,7 +4,8 @@ Many quick trials, tiny networks on the bundled digits for an epoch or a few: wh
 the most there. Each search runs in a process of its own, in turn A B A B without and with the monitor, so that what
 else the machine does falls on both. Of the NNI web UI a page is open. Trials a second are counted from the first
 trial's end to the last one's; what a monitor takes at the start and at the end stands beside it, in seconds of the
-whole call.
+whole call. Beside that the processor time of the monitor's own process, imports and all, as a share of the search's
+time: what it can cost at most where it has no core of its own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import threading
 import time
 import urllib.request
 
+import psutil
+
 from benchmarks.tables import markdown
 from nas.watching import watching
 
@@ -30,8 +33,8 @@ REFRESH = 10  # seconds between two looks of NNI's page
 PAIRS, TRIALS = 5, 200
 
 
-def child(monitor: str, trials: int, epochs: int, workers: int) -> tuple[float, float]:
-    """Trials a second, and seconds of the whole call, of one search in this process."""
+def child(monitor: str, trials: int, epochs: int, workers: int) -> tuple[float, float, float]:
+    """Trials a second, seconds of the whole call, and of the monitor's process, of one search in this process."""
     import nas
 
     watched = [monitor] if monitor else []
@@ -40,6 +43,8 @@ def child(monitor: str, trials: int, epochs: int, workers: int) -> tuple[float, 
             port = free.getsockname()[1]
         watched = [f"nni:{port}"]
         threading.Thread(target=look, args=(port,), daemon=True).start()
+    spent: dict[int, float] = {}
+    threading.Thread(target=clock, args=(spent,), daemon=True).start()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         start = time.perf_counter()
         result = nas.search(
@@ -57,7 +62,18 @@ def child(monitor: str, trials: int, epochs: int, workers: int) -> tuple[float, 
         )
         whole = time.perf_counter() - start
     ended = sorted(trial.elapsed for trial in result.trials)
-    return (trials - 1) / (ended[-1] - ended[0]), whole
+    return (trials - 1) / (ended[-1] - ended[0]), whole, sum(spent.values()) / (ended[-1] - ended[0])
+
+
+def clock(spent: dict[int, float]) -> None:
+    """Note the processor time of the processes that monitors run in."""
+    while True:
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process().children(recursive=True):
+                command = " ".join(process.cmdline())
+                if "nas." in command and "forkserver" not in command:  # that is the workers'
+                    spent[process.pid] = sum(process.cpu_times()[:2])
+        time.sleep(0.2)
 
 
 def look(port: int) -> None:
@@ -72,14 +88,14 @@ def look(port: int) -> None:
             time.sleep(REFRESH - 1)
 
 
-def measure(monitor: str, *size: int) -> tuple[float, float]:
+def measure(monitor: str, *size: int) -> tuple[float, float, float]:
     """`child`, of so many trials, epochs and workers, in a process of its own where nobody is logged in."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
     environment.pop("MLFLOW_TRACKING_URI", None)
     command = [sys.executable, "-m", "benchmarks.monitors", "--child", json.dumps([monitor, *size])]
     printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    rate, whole = json.loads(printed)
-    return rate, whole
+    rate, whole, spent = json.loads(printed)
+    return rate, whole, spent
 
 
 def row(monitor: str, pairs: int, *size: int) -> list[str]:
@@ -88,11 +104,12 @@ def row(monitor: str, pairs: int, *size: int) -> list[str]:
     for _ in range(pairs):
         without.append(measure("", *size))
         watched.append(measure(monitor, *size))
-    rates = [statistics.median(rate for rate, _ in runs) for runs in (without, watched)]
-    ratios = [b / a for (a, _), (b, _) in zip(without, watched, strict=True)]
-    more = statistics.median(whole for _, whole in watched) - statistics.median(whole for _, whole in without)
-    ratio = f"{rates[1] / rates[0]:.3f} ({min(ratios):.3f}-{max(ratios):.3f})"
-    return [monitor, f"{rates[0]:.1f}", f"{rates[1]:.1f}", ratio, f"{more:+.1f}"]
+    (rate, whole, _), (faster, longer, spent) = (
+        [statistics.median(column) for column in zip(*runs, strict=True)] for runs in (without, watched)
+    )
+    ratios = [b[0] / a[0] for a, b in zip(without, watched, strict=True)]
+    ratio = f"{faster / rate:.3f} ({min(ratios):.3f}-{max(ratios):.3f})"
+    return [monitor, f"{rate:.1f}", f"{faster:.1f}", ratio, f"{longer - whole:+.1f}", f"{100 * spent:.1f} %"]
 
 
 def main() -> None:
@@ -107,7 +124,7 @@ def main() -> None:
     if args.child:
         print(json.dumps(child(*json.loads(args.child))))
         return
-    header = ["monitor", "trials/s without", "trials/s with", "ratio (pairs)", "seconds in all"]
+    header = ["monitor", "trials/s without", "trials/s with", "ratio (pairs)", "seconds in all", "its own process"]
     print(markdown(header, [row(name, args.pairs, args.trials, args.epochs, args.workers) for name in args.only]))
 
 
