@@ -38,8 +38,8 @@ class Asha(Strategy):
         self.rungs = Rungs(levels(epochs, self.eta, self.least), self.eta)
 
     def ahead(self) -> float:
-        """As many new ones as it takes for a promotion; with more of them promotions would all come at the end."""
-        return min(self.inner.ahead(), self.eta)
+        """New ones for a promotion, and more as more are known; else promotions would all come at the end."""
+        return min(self.inner.ahead(), max(self.eta, len(self.rungs.rungs[0].told) // self.eta))
 
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
         return self.rungs.promotion(pending) or self.draw(rng, pending)
