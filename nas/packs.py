@@ -44,7 +44,8 @@ class Waiting:
     def take(self, most: int) -> list[Job]:
         """The oldest job and those that go with it, `most` at most."""
         taken = self._next(most)
-        self._jobs = [entry for entry in self._jobs if entry not in taken]
+        numbers = {job.number for job, _, _ in taken}
+        self._jobs = [entry for entry in self._jobs if entry[0].number not in numbers]
         return [job for job, _, _ in taken]
 
     def _next(self, most: int) -> list[tuple[Job, Hashable, int]]:

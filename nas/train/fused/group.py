@@ -17,7 +17,7 @@ from nas.train.fused.tape import Tape
 from nas.train.loop import Fitted
 from nas.train.resident import Resident
 
-EVALUATED = 1 << 19  # elements of one level, of all members, in one forward pass of an evaluation
+EVALUATED = 1 << 19  # elements of the samples, or of a level of all members, in a forward pass of an evaluation
 
 
 def train_together(
@@ -135,7 +135,7 @@ class Group:
 
     def _evaluate(self) -> list[dict[str, float]]:
         """Loss and accuracy of each member on the validation part."""
-        widest = max(rows.number for rows in self.stack.levels)
+        widest = max(self.stack.features, *(rows.number for rows in self.stack.levels))
         totals = torch.zeros(2, len(self.active), device=self.device)
         everything = torch.arange(len(self.validation), device=self.device)
         for rows in torch.split(everything, max(1, EVALUATED // widest)):
