@@ -31,11 +31,13 @@ from benchmarks.peers.task import Task
 from benchmarks.tables import markdown
 
 PAIRS = 5
-PEERS = {  # the package it needs, the function that does the work
+MARK = "measured: "  # what frameworks print stands before and after it
+ROOT = Path(__file__).parents[1]
+PEERS = {  # a package that it needs and that may be missing, the function that does the work
     "plain": ("torch", "plain.run"),
     "optuna": ("optuna", "optuna.run"),
-    "ray": ("ray.tune", "ray.run"),
-    "ray-reused": ("ray.tune", "ray.reused"),
+    "ray": ("pyarrow", "ray.run"),  # ray's core comes without what ray.tune imports
+    "ray-reused": ("pyarrow", "ray.reused"),
     "nni": ("nni", "nni.run"),
 }
 
@@ -49,7 +51,7 @@ class Run(NamedTuple):
 
 
 def child(who: str, task: Task) -> None:
-    """One run in this process; its seconds and its mean accuracy are the last line that it prints."""
+    """One run in this process; its seconds and its mean accuracy are printed after `MARK`."""
     if who == "ours":
         ours = import_module("benchmarks.ours")
         ours.ready()
@@ -64,12 +66,13 @@ def child(who: str, task: Task) -> None:
     accuracies = run(task)
     seconds = time.perf_counter() - start
     assert len(accuracies) == len(task.networks), accuracies
-    print("\n" + json.dumps([seconds, 100 * statistics.mean(accuracies)]), flush=True)
+    print(f"\n{MARK}{json.dumps([seconds, 100 * statistics.mean(accuracies)])}", flush=True)
 
 
 def measure(who: str, task: Task) -> Run:
     """`child` in a process of its own, with a folder of its own for what it leaves."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         given = json.dumps({**asdict(task), "folder": folder})
         command = [sys.executable, "-m", "benchmarks.throughput", "--child", who, given]
@@ -78,7 +81,7 @@ def measure(who: str, task: Task) -> Run:
         process = time.perf_counter() - start
     if done.returncode:
         raise RuntimeError(f"{who} failed:\n{done.stderr[-3000:]}")
-    seconds, accuracy = json.loads(done.stdout.splitlines()[-1])
+    seconds, accuracy = json.loads(done.stdout.partition(MARK)[2].partition("\n")[0])
     return Run(seconds, process, accuracy)
 
 
@@ -113,7 +116,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         task, rows = write(args.workload, args.data, Path(folder)), []
         for who in args.only:
-            if find_spec(PEERS[who][0].partition(".")[0]) is None:
+            if find_spec(PEERS[who][0]) is None:
                 print(f'{who} is left out: {PEERS[who][0]} is not installed; pip install -e ".[bench]"')
                 continue
             rows.append(row(who, task, args.pairs))

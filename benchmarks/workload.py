@@ -27,14 +27,14 @@ FEATURES, CLASSES = 28, 11  # of frames that are made
 
 def write(name: str, data: str, folder: Path) -> Task:
     """The task `small`, `medium` or `large`, its arrays in the folder."""
-    networks, batch, epochs = {
-        "small": (_drawn(32, 16, 128), 64, 10),
-        "medium": (_drawn(4, 256, 1024), 128, 2),
-        "large": (((2432,) * 4,), 256, 1),
+    networks, batch, epochs, lr = {
+        "small": (_drawn(32, 16, 128), 64, 10, 1e-3),
+        "medium": (_drawn(8, 256, 1024), 128, 2, 5e-4),
+        "large": (((2432,) * 4,), 256, 2, 3e-4),
     }[name]
     arrays = _digits() if name == "small" else _frames(data, *FRAMES[name])
     np.savez(folder / f"{name}.npz", **arrays)
-    return Task(str(folder / f"{name}.npz"), str(folder), networks, batch, epochs, 1e-3 if name != "large" else 3e-4)
+    return Task(str(folder / f"{name}.npz"), str(folder), networks, batch, epochs, lr)
 
 
 def _drawn(number: int, narrowest: int, widest: int) -> tuple[tuple[int, ...], ...]:
@@ -66,18 +66,23 @@ def _frames(data: str, *sizes: int) -> dict[str, Array]:
 
 
 def _made_up(rng: np.random.Generator, *sizes: int) -> dict[str, Array]:
-    """Classes that a perceptron tells apart, though not all of them."""
+    """A normal distribution for each class; they overlap a little."""
     inputs = FEATURES * (2 * CONTEXT + 1)
-    centres, found = rng.normal(size=(CLASSES, 8, inputs)) / 6, []
+    centres, found = rng.normal(size=(CLASSES, inputs)) / 4, []
     for size in sizes:
         y = rng.integers(0, CLASSES, size)
-        found += [centres[y, rng.integers(0, 8, size)] + rng.normal(size=(size, inputs)), y]
+        found += [centres[y] + rng.normal(size=(size, inputs)), y]
     return _named(*found)
 
 
 def _named(x: Array, y: Array, x_validation: Array, y_validation: Array) -> dict[str, Array]:
     flat = [part.reshape(len(part), -1).astype(np.float32) for part in (x, x_validation)]
-    return {"x": flat[0], "y": y.astype(np.int64), "x_validation": flat[1], "y_validation": y_validation.astype(np.int64)}
+    return {
+        "x": flat[0],
+        "y": y.astype(np.int64),
+        "x_validation": flat[1],
+        "y_validation": y_validation.astype(np.int64),
+    }
 
 
 def dataset(task: Task) -> Dataset:

@@ -1,0 +1,102 @@
+"""What one step of one network costs when so many are trained as one: processor time, and what the plan expects.
+
+Beside it the same networks trained each alone by `nas.train.loop.train`, and by the plain loop. All that a training
+does is counted, validation every epoch included. Times are medians of the rounds.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from benchmarks.peers import plain
+from benchmarks.peers.task import Task
+from benchmarks.tables import markdown
+from benchmarks.workload import Perceptrons, dataset, write
+from nas.space import Candidate
+from nas.train.fused.group import Member, train_together
+from nas.train.fused.plan import ONCE, room, seconds
+from nas.train.loop import Patience, train
+from nas.train.resident import Resident
+
+MEMBERS = (1, 2, 4, 8, 16, 32, 64)
+WIDTHS = ((8, 16), (16, 64), (64, 256))
+EPOCHS = {32: 2, 128: 6}  # of each batch size: some sixty steps
+ALONE = 4  # networks that are also trained alone
+ROUNDS = 3
+
+
+class Setting:
+    """Networks of widths in a range, trained on the digits in batches of one size."""
+
+    def __init__(self, folder: Path, widths: tuple[int, int], batch: int) -> None:
+        rng = np.random.default_rng(0)
+        drawn = [rng.integers(widths[0] // 4, widths[1] // 4 + 1, rng.integers(1, 4)) * 4 for _ in range(MEMBERS[-1])]
+        networks = tuple(tuple(int(width) for width in each) for each in drawn)
+        self.task: Task = replace(write("small", "", folder), networks=networks, batch=batch, epochs=EPOCHS[batch])
+        data = dataset(self.task)
+        space = Perceptrons(data.input_shape, len(data.classes), self.task)
+        self.candidates = [space.replay({"network": number}) for number in range(len(networks))]
+        self.arrays = plain.load(self.task.file)
+        self.parts = Resident(*self.arrays[:2]), Resident(*self.arrays[2:])
+        self.steps = self.task.epochs * -(-len(data.train) // batch)
+
+    def together(self, members: Sequence[Candidate]) -> None:
+        patience = self.task.epochs
+        found = [Member(c.architecture, c.recipe, n, Patience(patience)) for n, c in enumerate(members)]
+        train_together(found, *self.parts, epochs=self.task.epochs)
+
+    def alone(self, members: Sequence[Candidate]) -> None:
+        epochs = self.task.epochs
+        for seed, c in enumerate(members):
+            train(c.architecture, c.recipe, *self.parts, epochs=epochs, patience=epochs, seed=seed)
+
+    def plainly(self, members: Sequence[Candidate]) -> None:
+        for number in range(len(members)):
+            plain.train(self.task, self.arrays, number)
+
+    def microseconds(self, run: Callable[[Sequence[Candidate]], None], members: int) -> float:
+        """Of the processor, for a step of a member."""
+        start = time.process_time()
+        run(self.candidates[:members])
+        return 1e6 * (time.process_time() - start) / (members * self.steps)
+
+    def rows(self) -> list[list[str]]:
+        """A line for each number of members."""
+        apart: dict[str, list[float]] = {"alone": [], "plain": []}
+        joint: dict[int, list[float]] = {members: [] for members in MEMBERS}
+        self.together(self.candidates[:2])  # what the first of all does once
+        for _ in range(ROUNDS):
+            apart["alone"].append(self.microseconds(self.alone, ALONE))
+            apart["plain"].append(self.microseconds(self.plainly, ALONE))
+            for members in MEMBERS:
+                joint[members].append(self.microseconds(self.together, members))
+        alone, plainly = (statistics.median(times) for times in apart.values())
+        lines = []
+        for members, times in joint.items():
+            mine = statistics.median(times)
+            expected = 1e6 * (ONCE + sum(map(seconds, self.candidates[:members]))) / members
+            shown = [f"{mine:.0f}", f"{expected:.0f}", f"{alone:.0f}", f"{plainly:.0f}"]
+            lines.append([str(members), *shown, f"{alone / mine:.1f}", f"{plainly / mine:.1f}"])
+        return lines
+
+
+def measure() -> str:
+    torch.set_num_threads(1)
+    rows = []
+    for widths in WIDTHS:
+        for batch in EPOCHS:
+            with TemporaryDirectory() as folder:
+                setting = Setting(Path(folder), widths, batch)
+                asked = int(np.median([room(candidate) for candidate in setting.candidates]))
+                for line in setting.rows():
+                    rows.append([f"{widths[0]}-{widths[1]}", str(batch), str(asked), *line])
+    times = ["together, µs", "expected", "alone", "plain loop", "times faster than alone", "than plain"]
+    return markdown(["widths", "batch", "asked for", "members", *times], rows)
