@@ -14,12 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks.coordinator import Instant
 from benchmarks.tables import markdown
-from nas import packs
 from nas.budget import Budget
 from nas.executor import T, Workers
 from nas.plugins import make
@@ -73,15 +73,10 @@ class Cluster(Workers):
 
 def asynchronous(spec: str, mean: float, seed: int) -> float:
     space, cluster = MLP((1, 8, 8), 10, Budget(50_000)), Cluster(WORKERS, durations(mean, seed))
-    real = packs.wait
-    packs.wait = cluster.wait  # type: ignore[assignment]  # the clock is the cluster's
-    try:
-        with TemporaryDirectory() as folder:
-            log = TrialLog(Path(folder) / "trials.jsonl", space)
-            Study(make("strategies", spec, Strategy, space), log, cluster, seed, TRIALS).run()
-            log.close()
-    finally:
-        packs.wait = real
+    with patch("nas.packs.wait", cluster.wait), TemporaryDirectory() as folder:
+        log = TrialLog(Path(folder) / "trials.jsonl", space)
+        Study(make("strategies", spec, Strategy, space), log, cluster, seed, TRIALS).run()
+        log.close()
     return cluster.busy()
 
 
@@ -92,8 +87,9 @@ def generations(mean: float, seed: int) -> float:
 
 
 def measure(specs: Sequence[str], means: Sequence[float]) -> str:
-    rows = []
-    for mean in means:
-        for spec in specs:
-            rows.append([spec, f"{mean:g}", f"{asynchronous(spec, mean, 0):.3f}", f"{generations(mean, 0):.3f}"])
+    rows = [
+        [spec, f"{mean:g}", f"{asynchronous(spec, mean, 0):.3f}", f"{generations(mean, 0):.3f}"]
+        for mean in means
+        for spec in specs
+    ]
     return markdown(["strategy", "seconds a trial", "busy", "busy with generations"], rows)

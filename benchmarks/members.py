@@ -96,7 +96,6 @@ def measure() -> str:
             with TemporaryDirectory() as folder:
                 setting = Setting(Path(folder), widths, batch)
                 asked = int(np.median([room(candidate) for candidate in setting.candidates]))
-                for line in setting.rows():
-                    rows.append([f"{widths[0]}-{widths[1]}", str(batch), str(asked), *line])
+                rows += [[f"{widths[0]}-{widths[1]}", str(batch), str(asked), *line] for line in setting.rows()]
     times = ["together, µs", "expected", "alone", "plain loop", "times faster than alone", "than plain"]
     return markdown(["widths", "batch", "asked for", "members", *times], rows)

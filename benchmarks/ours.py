@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.peers.task import Task
 from benchmarks.workload import Fixed, Perceptrons, dataset
-from nas.evaluate import Stopping, Training
+from nas.evaluate import Job, Outcome, Stopping, Training
 from nas.executors.local import Local
 from nas.store import TrialLog
 from nas.study import Study
@@ -19,6 +19,9 @@ class Nothing:
     """An evaluator that there is nothing to do for."""
 
     def prepare(self, device: str) -> None: ...
+
+    def __call__(self, job: Job) -> Outcome:
+        raise NotImplementedError
 
     def done(self) -> None: ...
 

@@ -1,8 +1,6 @@
 """How costs grow: with the networks trained as one, with the trials of a search, with the workers of a cluster.
 
-python -m benchmarks.scaling members
-python -m benchmarks.scaling coordinator
-python -m benchmarks.scaling cluster
+`python -m benchmarks.scaling members`, `coordinator` or `cluster`.
 """
 
 from __future__ import annotations

@@ -15,30 +15,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 from dataclasses import asdict
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from benchmarks.isolated import measured, missing, run
 from benchmarks.peers.task import Task
 from benchmarks.tables import markdown
 
 PAIRS = 5
-MARK = "measured: "  # what frameworks print stands before and after it
-ROOT = Path(__file__).parents[1]
-PEERS = {  # a package that it needs and that may be missing, the function that does the work
-    "plain": ("torch", "plain.run"),
-    "optuna": ("optuna", "optuna.run"),
-    "ray": ("pyarrow", "ray.run"),  # ray's core comes without what ray.tune imports
-    "ray-reused": ("pyarrow", "ray.reused"),
-    "nni": ("nni", "nni.run"),
+PEERS = {  # and the function that does the work
+    "plain": "plain.run",
+    "optuna": "optuna.run",
+    "ray": "ray.run",
+    "ray-reused": "ray.reused",
+    "nni": "nni.run",
 }
 
 
@@ -51,38 +47,28 @@ class Run(NamedTuple):
 
 
 def child(who: str, task: Task) -> None:
-    """One run in this process; its seconds and its mean accuracy are printed after `MARK`."""
+    """One run in this process: its seconds and its mean accuracy."""
     if who == "ours":
         ours = import_module("benchmarks.ours")
         ours.ready()
-        run = ours.run
+        train = ours.run
     else:
         import torch
 
         torch.set_num_threads(1)
-        module, _, function = PEERS[who][1].partition(".")
-        run = getattr(import_module(f"benchmarks.peers.{module}"), function)
+        module, _, function = PEERS[who].partition(".")
+        train = getattr(import_module(f"benchmarks.peers.{module}"), function)
     start = time.perf_counter()
-    accuracies = run(task)
+    accuracies = train(task)
     seconds = time.perf_counter() - start
     assert len(accuracies) == len(task.networks), accuracies
-    print(f"\n{MARK}{json.dumps([seconds, 100 * statistics.mean(accuracies)])}", flush=True)
+    measured([seconds, 100 * statistics.mean(accuracies)])
 
 
 def measure(who: str, task: Task) -> Run:
-    """`child` in a process of its own, with a folder of its own for what it leaves."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        given = json.dumps({**asdict(task), "folder": folder})
-        command = [sys.executable, "-m", "benchmarks.throughput", "--child", who, given]
-        start = time.perf_counter()
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        process = time.perf_counter() - start
-    if done.returncode:
-        raise RuntimeError(f"{who} failed:\n{done.stderr[-3000:]}")
-    seconds, accuracy = json.loads(done.stdout.partition(MARK)[2].partition("\n")[0])
-    return Run(seconds, process, accuracy)
+    start = time.perf_counter()
+    seconds, accuracy = run("benchmarks.throughput", who, asdict(task))
+    return Run(seconds, time.perf_counter() - start, accuracy)
 
 
 def row(who: str, task: Task, pairs: int) -> list[str]:
@@ -116,8 +102,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         task, rows = write(args.workload, args.data, Path(folder)), []
         for who in args.only:
-            if find_spec(PEERS[who][0]) is None:
-                print(f'{who} is left out: {PEERS[who][0]} is not installed; pip install -e ".[bench]"')
+            if missing(who):
                 continue
             rows.append(row(who, task, args.pairs))
             print(f"| {' | '.join(rows[-1])} |", file=sys.stderr, flush=True)

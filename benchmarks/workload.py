@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.peers.task import Task
+from benchmarks.peers.task import FIELDS, Task
 from nas.architecture import Architecture, Sketch
 from nas.budget import Choose
 from nas.data.digits import Digits
@@ -25,15 +25,15 @@ FRAMES = {"medium": (16384, 4096), "large": (4096, 1024)}  # of training and of 
 FEATURES, CLASSES = 28, 11  # of frames that are made
 
 
-def write(name: str, data: str, folder: Path) -> Task:
-    """The task `small`, `medium` or `large`, its arrays in the folder."""
+def write(name: str, data: str, folder: Path, seed: int = 0) -> Task:
+    """The task `small`, `medium` or `large`, its arrays in the folder; the seed is that of the digits' split."""
     networks, batch, epochs, lr = {
         "small": (_drawn(32, 16, 128), 64, 10, 1e-3),
         "medium": (_drawn(8, 256, 1024), 128, 2, 5e-4),
         "large": (((2432,) * 4,), 256, 2, 3e-4),
     }[name]
-    arrays = _digits() if name == "small" else _frames(data, *FRAMES[name])
-    np.savez(folder / f"{name}.npz", **arrays)
+    arrays = _digits(seed) if name == "small" else _frames(data, *FRAMES[name])
+    np.savez(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]  # taken for its option
     return Task(str(folder / f"{name}.npz"), str(folder), networks, batch, epochs, lr)
 
 
@@ -45,8 +45,8 @@ def _drawn(number: int, narrowest: int, widest: int) -> tuple[tuple[int, ...], .
     return tuple(found)
 
 
-def _digits() -> dict[str, Array]:
-    dataset = Digits().load(0)
+def _digits(seed: int) -> dict[str, Array]:
+    dataset = Digits().load(seed)
     x, x_validation = (normalised(part, dataset) for part in (dataset.train, dataset.validation))
     return _named(x, dataset.train.y, x_validation, dataset.validation.y)
 
@@ -77,12 +77,7 @@ def _made_up(rng: np.random.Generator, *sizes: int) -> dict[str, Array]:
 
 def _named(x: Array, y: Array, x_validation: Array, y_validation: Array) -> dict[str, Array]:
     flat = [part.reshape(len(part), -1).astype(np.float32) for part in (x, x_validation)]
-    return {
-        "x": flat[0],
-        "y": y.astype(np.int64),
-        "x_validation": flat[1],
-        "y_validation": y_validation.astype(np.int64),
-    }
+    return dict(zip(FIELDS, (flat[0], y.astype(np.int64), flat[1], y_validation.astype(np.int64)), strict=True))
 
 
 def dataset(task: Task) -> Dataset:

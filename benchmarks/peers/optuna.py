@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.peers import plain
+import torch
+
+from benchmarks.peers import goal, plain
 from benchmarks.peers.task import Task
 from nas.extras import library
 
@@ -25,3 +27,45 @@ def run(task: Task) -> list[float]:
 
     study.optimize(objective, n_trials=len(numbers))
     return [trial.value for trial in study.trials]
+
+
+def search(file: str, folder: str, seed: int, pruner: Any = None) -> float:
+    """Seconds to the goal, by TPE."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    data = plain.load(file)
+    torch.manual_seed(seed)
+    clock = goal.Clock()
+    study = optuna.create_study(
+        storage=f"sqlite:///{folder}/optuna.db",
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        pruner=pruner or optuna.pruners.NopPruner(),
+        direction="maximize",
+    )
+
+    def objective(trial: Any) -> float:
+        def told(epoch: int, best: float) -> None:
+            clock.saw(best)
+            if pruner is not None:
+                trial.report(best, epoch)
+            if clock.over or (pruner is not None and trial.should_prune()):
+                raise optuna.TrialPruned
+
+        return goal.train(_chosen(trial), data, told)
+
+    study.optimize(objective, timeout=goal.LIMIT, callbacks=[lambda study, trial: clock.over and study.stop()])
+    return clock.reached
+
+
+def search_pruned(file: str, folder: str, seed: int) -> float:
+    return search(file, folder, seed, optuna.pruners.MedianPruner())
+
+
+def _chosen(trial: Any) -> dict[str, Any]:
+    depth = trial.suggest_int("depth", 1, goal.DEEPEST)
+    sizes = {f"width{n}": (goal.NARROWEST, goal.WIDEST) for n in range(1, depth + 1)}
+    return {
+        "depth": depth,
+        **{name: trial.suggest_int(name, *limits, log=True) for name, limits in sizes.items()},
+        "lr": trial.suggest_float("lr", goal.LEAST_LR, goal.MOST_LR, log=True),
+        "activation": trial.suggest_categorical("activation", list(goal.ACTIVATIONS)),
+    }

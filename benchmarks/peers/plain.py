@@ -13,7 +13,7 @@ import torch._dynamo  # the first optimizer would import it, and imports are not
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.peers.task import Task
+from benchmarks.peers.task import FIELDS, Task
 
 Data = tuple[Tensor, Tensor, Tensor, Tensor]
 Told = Callable[[int, float], object]  # the epoch, from 1, and the best validation accuracy so far
@@ -23,9 +23,6 @@ def load(file: str) -> Data:
     with np.load(file) as arrays:
         x, y, x_validation, y_validation = (torch.from_numpy(arrays[name]) for name in FIELDS)
     return x, y, x_validation, y_validation
-
-
-FIELDS = ("x", "y", "x_validation", "y_validation")
 
 
 def perceptron(inputs: int, widths: Sequence[int], classes: int, activation: type[nn.Module] = nn.ReLU) -> nn.Module:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+FIELDS = ("x", "y", "x_validation", "y_validation")
+
 
 @dataclass(frozen=True)
 class Task:
-    """`file`: arrays x, y, x_validation, y_validation, x flat and normalised. `folder`: where files may be left."""
+    """`file`: the arrays `FIELDS`, x flat and normalised. `folder`: where files may be left."""
 
     file: str
     folder: str
