@@ -29,12 +29,12 @@ def run(task: Task) -> list[float]:
     return [trial.value for trial in study.trials]
 
 
-def search(file: str, folder: str, seed: int, pruner: Any = None) -> float:
+def search(file: str, folder: str, seed: int, accuracy: float, pruner: Any = None) -> float:
     """Seconds to the goal, by TPE."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     data = plain.load(file)
     torch.manual_seed(seed)
-    clock = goal.Clock()
+    clock = goal.Clock(accuracy)
     study = optuna.create_study(
         storage=f"sqlite:///{folder}/optuna.db",
         sampler=optuna.samplers.TPESampler(seed=seed),
@@ -56,8 +56,8 @@ def search(file: str, folder: str, seed: int, pruner: Any = None) -> float:
     return clock.reached
 
 
-def search_pruned(file: str, folder: str, seed: int) -> float:
-    return search(file, folder, seed, optuna.pruners.MedianPruner())
+def search_pruned(file: str, folder: str, seed: int, accuracy: float) -> float:
+    return search(file, folder, seed, accuracy, optuna.pruners.MedianPruner())
 
 
 def _chosen(trial: Any) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from benchmarks.peers import goal, plain
 from benchmarks.peers.task import Task
 from nas.extras import library
 
-ray, tune = library("ray"), library("ray.tune")
+tune = library("ray.tune")
+Stopper: Any = tune.Stopper
 
 
 def objective(config: dict[str, Any], task: Task, data: plain.Data) -> None:
@@ -42,11 +43,11 @@ def sought(config: dict[str, Any], data: plain.Data) -> None:
         tune.report({"accuracy": 0.0})
 
 
-class AtGoal(tune.Stopper):  # type: ignore[misc]  # ray is not always installed, and so has no types here
+class AtGoal(Stopper):  # type: ignore[misc]  # ray is not always installed, and so has no types here
     """Ends all trials when one has come so far, or time is over."""
 
-    def __init__(self) -> None:
-        self.clock = goal.Clock()
+    def __init__(self, accuracy: float) -> None:
+        self.clock = goal.Clock(accuracy)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         self.clock.saw(result["accuracy"])
@@ -56,9 +57,9 @@ class AtGoal(tune.Stopper):  # type: ignore[misc]  # ray is not always installed
         return self.clock.over
 
 
-def search(file: str, folder: str, seed: int, asha: bool = False) -> float:
+def search(file: str, folder: str, seed: int, accuracy: float, asha: bool = False) -> float:
     """Seconds to the goal, by random search; with ASHA actors are reused."""
-    data, stopper = plain.load(file), AtGoal()
+    data, stopper = plain.load(file), AtGoal(accuracy)
     trainable = tune.with_parameters(sought, data=data)
     random.seed(seed)
     np.random.seed(seed)  # that of Ray Tune
@@ -86,5 +87,5 @@ def search(file: str, folder: str, seed: int, asha: bool = False) -> float:
     return stopper.clock.reached
 
 
-def search_asha(file: str, folder: str, seed: int) -> float:
-    return search(file, folder, seed, asha=True)
+def search_asha(file: str, folder: str, seed: int, accuracy: float) -> float:
+    return search(file, folder, seed, accuracy, asha=True)
