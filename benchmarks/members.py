@@ -1,7 +1,8 @@
 """What one step of one network costs when so many are trained as one: processor time, and what the plan expects.
 
 Beside it the same networks trained each alone by `nas.train.loop.train`, and by the plain loop. All that a training
-does is counted, validation every epoch included. Times are medians of the rounds.
+does is counted, validation every epoch included. Times of groups are medians of the rounds, the others means over the
+same networks.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,7 +31,6 @@ from nas.train.resident import Resident
 MEMBERS = (1, 2, 4, 8, 16, 32, 64)
 WIDTHS = ((8, 16), (16, 64), (64, 256))
 EPOCHS = {32: 2, 128: 6}  # of each batch size: some sixty steps
-ALONE = 4  # networks that are also trained alone
 ROUNDS = 3
 
 
@@ -53,36 +54,32 @@ class Setting:
         found = [Member(c.architecture, c.recipe, n, Patience(patience)) for n, c in enumerate(members)]
         train_together(found, *self.parts, epochs=self.task.epochs)
 
-    def alone(self, members: Sequence[Candidate]) -> None:
-        epochs = self.task.epochs
-        for seed, c in enumerate(members):
-            train(c.architecture, c.recipe, *self.parts, epochs=epochs, patience=epochs, seed=seed)
+    def alone(self, number: int) -> None:
+        candidate, epochs = self.candidates[number], self.task.epochs
+        train(candidate.architecture, candidate.recipe, *self.parts, epochs=epochs, patience=epochs, seed=number)
 
-    def plainly(self, members: Sequence[Candidate]) -> None:
-        for number in range(len(members)):
-            plain.train(self.task, self.arrays, number)
+    def plainly(self, number: int) -> None:
+        plain.train(self.task, self.arrays, number)
 
-    def microseconds(self, run: Callable[[Sequence[Candidate]], None], members: int) -> float:
+    def microseconds(self, run: Callable[[], None], members: int = 1) -> float:
         """Of the processor, for a step of a member."""
         start = time.process_time()
-        run(self.candidates[:members])
+        run()
         return 1e6 * (time.process_time() - start) / (members * self.steps)
 
     def rows(self) -> list[list[str]]:
-        """A line for each number of members."""
-        apart: dict[str, list[float]] = {"alone": [], "plain": []}
-        joint: dict[int, list[float]] = {members: [] for members in MEMBERS}
+        """A line for each number of members, whose own costs alone it is compared with."""
         self.together(self.candidates[:2])  # what the first of all does once
-        for _ in range(ROUNDS):
-            apart["alone"].append(self.microseconds(self.alone, ALONE))
-            apart["plain"].append(self.microseconds(self.plainly, ALONE))
-            for members in MEMBERS:
-                joint[members].append(self.microseconds(self.together, members))
-        alone, plainly = (statistics.median(times) for times in apart.values())
+        apart = {
+            run: [self.microseconds(partial(run, number)) for number in range(MEMBERS[-1])]
+            for run in (self.alone, self.plainly)
+        }
         lines = []
-        for members, times in joint.items():
-            mine = statistics.median(times)
-            expected = 1e6 * (ONCE + sum(map(seconds, self.candidates[:members]))) / members
+        for members in MEMBERS:
+            first = self.candidates[:members]
+            mine = statistics.median(self.microseconds(partial(self.together, first), members) for _ in range(ROUNDS))
+            alone, plainly = (statistics.mean(times[:members]) for times in apart.values())
+            expected = 1e6 * (ONCE + sum(map(seconds, first))) / members
             shown = [f"{mine:.0f}", f"{expected:.0f}", f"{alone:.0f}", f"{plainly:.0f}"]
             lines.append([str(members), *shown, f"{alone / mine:.1f}", f"{plainly / mine:.1f}"])
         return lines
