@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 
 from nas.architecture import Architecture
 from nas.ops import Scalar
@@ -38,7 +39,7 @@ class Budget:
         if self.fill is not None and not 0 <= self.fill <= 1:
             raise ValueError(f"fill must be a share of the parameter budget in 0..1, got {self.fill}")
 
-    @property
+    @cached_property
     def least(self) -> int:
         """Fewest parameters allowed (rounded up), 0 where no fill is asked for."""
         return self.floor(self.fill or 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from nas.architecture import Architecture
@@ -64,7 +65,7 @@ class Candidate:
         """Equal for two candidates of which one's training is the beginning of the other's."""
         return self.architecture.digest, self.recipe, self.span
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, Recipe, float, float]:
         """Equal for two candidates whose training would be the same."""
         return self.architecture.digest, self.recipe, self.fidelity, self.span

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from nas.ops import Scalar
@@ -33,6 +34,8 @@ class Narrowing:
 
     def options(self, name: str, options: Sequence[Scalar], default: Scalar | None) -> Sequence[Scalar]:
         """The options left at a fork of the architecture; none where it offers nothing of what is fixed."""
+        if not self:
+            return options
         for key in (name, family(name)):
             if key in self.fixed:
                 return [option for option in options if option in self.fixed[key]]
@@ -64,6 +67,7 @@ class Narrowing:
                 raise ValueError(f"--fix {name}: {', '.join(map(str, strange))} is not offered; it offers {shown}")
 
 
+@lru_cache(maxsize=1024)
 def family(name: str) -> str:
     """`'width3' -> 'width'`: what the forks of a kind have in common."""
     return re.sub(r"\d+", "", name)

@@ -116,6 +116,10 @@ class MLP(SearchSpace):
         return {}
 
     @cached_property
+    def _possible(self) -> dict[tuple[tuple[str, Scalar], ...], bool]:
+        return {}
+
+    @cached_property
     def _counts(self) -> dict[tuple[tuple[str, Scalar], ...], float]:
         return {}
 
@@ -177,7 +181,7 @@ class MLP(SearchSpace):
             counts = self._next_width(inputs, before, depth, norm, bool(taken.get("skip")))
             return counts.tolist()  # type: ignore[no-any-return]  # numpy types tolist as Any
         if name in ("context", "shape", "depth"):
-            return [float(any(self._fits({**taken, name: option}))) for option in options]
+            return [float(self._any({**taken, name: option})) for option in options]
         return [self._count({**taken, name: option}) for option in options]
 
     def _inputs(self, taken: Mapping[str, Scalar]) -> int:
@@ -190,8 +194,15 @@ class MLP(SearchSpace):
             self._counts[key] = sum(self._fits(taken))
         return self._counts[key]
 
+    def _any(self, taken: Mapping[str, Scalar]) -> bool:
+        """Whether a network fits after the choices `taken`, which are those of the first forks."""
+        key = tuple(taken.items())
+        if key not in self._possible:
+            self._possible[key] = any(self._fits(taken))
+        return self._possible[key]
+
     def _fits(self, taken: Mapping[str, Scalar]) -> Iterator[float]:
-        """The terms of `_count`."""
+        """The terms of `_count`, and what `_any` looks for."""
         inputs = self._inputs(taken)
         if self.budget is not None and inputs * self.min_width > self.budget.most:
             return  # the first layer alone is too large

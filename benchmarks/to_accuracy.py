@@ -1,0 +1,147 @@
+"""How long searches, ours and others, take to a first network of 97 % validation accuracy (`--goal`) on digits.
+
+All search perceptrons of at most 20K parameters, trained for up to 20 epochs on the same part of the data. Ours is
+`nas.search` as it comes, on two workers. The peers search depth, widths, learning rate and activation, and call the
+plain loop; what is over the budget they give back untrained. Runs are in processes of their own, in turn, and end after
+120 seconds: one that has not come so far is counted with 120. A peer is asked after every epoch, ours when a trial has
+ended. With `--same-space` ours searches no more than the peers do.
+
+    python -m benchmarks.to_accuracy
+    python -m benchmarks.to_accuracy --only ray ray-asha --seeds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.isolated import measured, missing, run
+from benchmarks.peers.goal import ACTIVATIONS, BATCH, EPOCHS, LIMIT, PARAMETERS
+from benchmarks.tables import markdown
+
+SEEDS = 5
+Search = Callable[[str, str, int, float], float]  # file of the data, folder, seed, goal -> seconds
+SAME = {  # of our space, what the peers have
+    "shape": ["free"],
+    "depth": [1, 2, 3],
+    "norm": ["none"],
+    "skip": [False],
+    "activation": list(ACTIVATIONS),
+    "dropout": [0.0],
+    "optimizer": ["adam"],
+    "lr": [2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2],
+    "weight_decay": [0.0],
+    "batch_size": [BATCH],
+    "schedule": ["constant"],
+    "label_smoothing": [0.0],
+}
+PEERS = {
+    "optuna": "optuna.search",
+    "optuna-pruner": "optuna.search_pruned",
+    "ray": "ray.search",
+    "ray-asha": "ray.search_asha",
+}
+
+
+def ours(seed: int, folder: str, goal: float, same_space: bool) -> None:
+    """Ends the process at the goal."""
+    from sklearn.datasets import load_digits
+
+    import nas
+    from benchmarks.ours import ready
+    from nas.events import Monitor
+    from nas.trial import Trial
+
+    ready()
+    images, labels = load_digits(return_X_y=True)
+    start = time.perf_counter()
+
+    class Goal(Monitor):
+        def told(self, trial: Trial) -> None:
+            if trial.values and trial.value >= goal:
+                measured([time.perf_counter() - start])
+                os._exit(0)  # the rest of the job is not what is measured
+
+    options: dict[str, Any] = {"trials": 10_000, "epochs": EPOCHS, "final_epochs": 0, "baseline": False}
+    if same_space:
+        options["fix"] = SAME
+    place: dict[str, Any] = {"workers": 2, "device": "cpu", "out": f"{folder}/run"}
+    nas.search("mlp", PARAMETERS, (images, labels), seed=seed, monitors=[Goal()], **place, **options)
+
+
+def child(who: str, seed: int, file: str, folder: str, goal: float, same_space: bool) -> None:
+    """One run: seconds to the goal, no more than the limit."""
+
+    def give_up() -> None:
+        measured([LIMIT])
+        os._exit(0)
+
+    search = None if who == "ours" else _peer(who)
+    late = threading.Timer(LIMIT + (60 if search else 0), give_up)  # a framework takes its time to end
+    late.daemon = True
+    late.start()
+    if search is None:
+        ours(seed, folder, goal, same_space)
+    else:
+        measured([min(LIMIT, search(file, folder, seed, goal))])
+
+
+def _peer(who: str) -> Search:
+    import torch
+
+    torch.set_num_threads(1)
+    module, _, function = PEERS[who].partition(".")
+    search: Search = getattr(import_module(f"benchmarks.peers.{module}"), function)
+    return search
+
+
+def row(who: str, seeds: int, goal: float, same_space: bool) -> list[str]:
+    """One line: medians, the ratio of the medians, and the least and the largest ratio of a pair."""
+    from benchmarks.workload import write
+
+    mine, theirs = [], []
+    for seed in range(seeds):
+        with TemporaryDirectory() as folder:
+            file = write("small", "", Path(folder), seed).file
+            given = {"seed": seed, "file": file, "goal": goal, "same_space": same_space}
+            mine += run("benchmarks.to_accuracy", "ours", given)
+            theirs += run("benchmarks.to_accuracy", who, given)
+    ratios = [b / a for a, b in zip(mine, theirs, strict=True)]
+    medians = [statistics.median(times) for times in (mine, theirs)]
+    times = f"{medians[1] / medians[0]:.1f} ({min(ratios):.1f}-{max(ratios):.1f})"
+    late = f"{sum(t >= LIMIT for t in mine)}, {sum(t >= LIMIT for t in theirs)}"
+    return [who, str(seeds), *(f"{m:.1f}" for m in medians), times, late]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=list(PEERS), default=list(PEERS), help="peers")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--goal", type=float, default=0.97, help="validation accuracy")
+    parser.add_argument("--same-space", action="store_true", help="ours searches what the peers search, no more")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        child(args.child[0], **json.loads(args.child[1]))
+        return
+    rows = []
+    for who in args.only:
+        if missing(who):
+            continue
+        rows.append(row(who, args.seeds, args.goal, args.same_space))
+        print(f"| {' | '.join(rows[-1])} |", file=sys.stderr, flush=True)
+    print(markdown(["peer", "seeds", "ours, s", "peer, s", "times faster (pairs)", "late: ours, peer"], rows))
+
+
+if __name__ == "__main__":
+    main()
