@@ -18,8 +18,8 @@ import numpy as np
 
 from benchmarks.tables import markdown
 from nas.budget import Budget
-from nas.evaluate import Job, Outcome
 from nas.executors.inline import Inline
+from nas.job import Job, Outcome
 from nas.plugins import make
 from nas.space import Candidate, SearchSpace
 from nas.store import TrialLog

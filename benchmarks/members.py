@@ -23,7 +23,8 @@ from benchmarks.peers.task import Task
 from benchmarks.tables import markdown
 from benchmarks.workload import Perceptrons, dataset, write
 from nas.space import Candidate
-from nas.train.fused.group import Member, train_together
+from nas.train.fused.group import train_together
+from nas.train.fused.member import Member
 from nas.train.fused.plan import ONCE, room, seconds
 from nas.train.loop import Patience, train
 from nas.train.resident import Resident

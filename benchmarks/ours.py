@@ -6,8 +6,9 @@ from pathlib import Path
 
 from benchmarks.peers.task import Task
 from benchmarks.workload import Fixed, Perceptrons, dataset
-from nas.evaluate import Job, Outcome, Stopping, Training
+from nas.evaluate import Stopping, Training
 from nas.executors.local import Local
+from nas.job import Job, Outcome
 from nas.store import TrialLog
 from nas.study import Study
 from nas.train.fused.plan import together

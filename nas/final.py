@@ -56,7 +56,8 @@ class FinalTraining:
                 waiting.add(self._job(candidate, number))
             while waiting or flight:
                 while waiting and len(flight) < self.executor.slots:
-                    flight.send(waiting.take(-(-len(waiting) // self.executor.slots)))
+                    free = self.executor.slots - len(flight)
+                    flight.send(waiting.take(-(-len(waiting) // free)))
                 for job, result in flight.landed():
                     done[job.candidate.key].append(self._record(job, result))
         except KeyboardInterrupt:  # what had finished is not lost

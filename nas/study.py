@@ -97,7 +97,7 @@ class Study:
         """How many may go together: a pack is not to outlast the search, nor to leave another worker idle."""
         most = len(self._waiting) + 1
         if not self._may_ask():
-            most = -(-len(self._waiting) // self.executor.slots)
+            most = -(-len(self._waiting) // max(1, self.executor.slots - len(self._flight)))
         if self.seconds is not None:
             most = min(most, int(PACK * self.seconds / self._spent * self._trained) if self._spent else 1)
         return max(1, most)

@@ -1,7 +1,8 @@
 """Which trainings are done together, and how many at once: by a model of what a step costs, measured on a CPU.
 
-`python -m benchmarks.fused` measures it. A step has calls that are made once for a group, calls for each of its members
-and layers, and arithmetic. Where the arithmetic of one network dwarfs the calls there is nothing to share.
+A step has calls that are made once for a group, calls for each of its members and layers, and arithmetic. Where the
+arithmetic of one network dwarfs the calls there is nothing to share. `python -m benchmarks.scaling members` puts the
+model beside what it measures.
 """
 
 from __future__ import annotations
