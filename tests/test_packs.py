@@ -103,7 +103,14 @@ def test_no_more_go_together_than_a_step_gains_by_it_or_memory_holds() -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"optimizer": "sam"}, {"optimizer": "adagrad"}, {"average": "ema"}, {"mixup": 0.2}, {"precision": "bfloat16"}],
+    [
+        {"optimizer": "sam"},
+        {"optimizer": "rmsprop"},
+        {"optimizer": "adagrad"},
+        {"average": "ema"},
+        {"mixup": 0.2},
+        {"precision": "bfloat16"},
+    ],
 )
 def test_what_a_group_cannot_do_is_trained_alone(changed: dict[str, Any]) -> None:
     assert plan.together(jobs(1, **changed)[0].candidate) == (None, 1)

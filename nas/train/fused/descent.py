@@ -59,7 +59,6 @@ OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], float], Adam | optim.Optimiz
     "adam": lambda moved, _: Adam(moved),
     "sgd": lambda moved, momentum: optim.SGD(moved, lr=1.0, momentum=momentum, fused=True),
     "nesterov": lambda moved, momentum: optim.SGD(moved, lr=1.0, momentum=momentum, nesterov=momentum > 0, fused=True),
-    "rmsprop": lambda moved, momentum: optim.RMSprop(moved, lr=1.0, momentum=momentum),
 }
 
 
