@@ -23,9 +23,10 @@ from benchmarks.peers.task import Task
 from benchmarks.tables import markdown
 from benchmarks.workload import Perceptrons, dataset, write
 from nas.space import Candidate
+from nas.train.fused.chain import chain_of
 from nas.train.fused.group import train_together
 from nas.train.fused.member import Member
-from nas.train.fused.plan import ONCE, room, seconds
+from nas.train.fused.plan import ONCE, seconds, together
 from nas.train.loop import Patience, train
 from nas.train.resident import Resident
 
@@ -80,7 +81,9 @@ class Setting:
             first = self.candidates[:members]
             mine = statistics.median(self.microseconds(partial(self.together, first), members) for _ in range(ROUNDS))
             alone, plainly = (statistics.mean(times[:members]) for times in apart.values())
-            expected = 1e6 * (ONCE + sum(map(seconds, first))) / members
+            expected = (
+                1e6 * (ONCE + sum(seconds(c, chain) for c in first if (chain := chain_of(c.architecture)))) / members
+            )
             shown = [f"{mine:.0f}", f"{expected:.0f}", f"{alone:.0f}", f"{plainly:.0f}"]
             lines.append([str(members), *shown, f"{alone / mine:.1f}", f"{plainly / mine:.1f}"])
         return lines
@@ -93,7 +96,7 @@ def measure() -> str:
         for batch in EPOCHS:
             with TemporaryDirectory() as folder:
                 setting = Setting(Path(folder), widths, batch)
-                asked = int(np.median([room(candidate) for candidate in setting.candidates]))
+                asked = int(np.median([together(candidate)[1] for candidate in setting.candidates]))
                 rows += [[f"{widths[0]}-{widths[1]}", str(batch), str(asked), *line] for line in setting.rows()]
     times = ["together, µs", "expected", "alone", "plain loop", "times faster than alone", "than plain"]
     return markdown(["widths", "batch", "asked for", "members", *times], rows)

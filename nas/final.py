@@ -15,11 +15,11 @@ from nas.executor import Workers
 from nas.finalists import Again
 from nas.job import Job, Teacher
 from nas.live import Sweep
-from nas.packs import Alike, Flight, Result, Waiting, apart
+from nas.packs import Alike, Flight, Result, Waiting, apart, concluded
 from nas.recipe import Recipe
 from nas.space import Candidate
 from nas.store import TrialLog
-from nas.trial import Trial, finite
+from nas.trial import Trial
 
 Key = tuple[str, Recipe, float, float]
 
@@ -92,16 +92,10 @@ class FinalTraining:
         return replace(job, snapshots=self.snapshots, teacher=self.teacher)
 
     def _record(self, job: Job, result: Result) -> Trial:
-        trial, trace = Trial(job.number, job.candidate, job.seed, ended=round(time.time(), 3)), ""
-        if isinstance(result, BaseException):
-            if getattr(result, "storage", False):
-                raise OSError(str(result))
-            trial, trace = replace(trial, error=str(result) or type(result).__name__), getattr(result, "trace", "")
+        trial, trace = concluded(Trial(job.number, job.candidate, job.seed, ended=round(time.time(), 3)), result)
+        if trial.error is not None:
             with self.errors.open("a", encoding="utf-8") as file:
                 file.write(f"final training {trial.number}: {trial.error}\n{trace}\n")
-        else:
-            facts, curve = finite(result.metrics), tuple(map(finite, result.curve))
-            trial = replace(trial, values=result.values, metrics=facts, curve=curve)
         self.log.append(trial)
         self.watching.told(trial)
         if trial.error is not None:

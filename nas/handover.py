@@ -100,8 +100,9 @@ class Handover:
         if weights.exists() and (found is not None or not test):
             return found
         final = ("search" not in weights.parent.name and "random" not in weights.parent.name) or self.options.folds > 1
-        job = Job(trial.number, trial.candidate, trial.seed, weights, final=final, teacher=teacher)
-        self._submit(evaluate, job)  # with the same seed the same weights
+        order = None if final else self.options.seed  # the search's trials share theirs
+        job = Job(trial.number, trial.candidate, trial.seed, weights, order, final=final, teacher=teacher)
+        self._submit(evaluate, job)  # with the same seeds the same weights
         return self._submit(Training.test, trial.candidate, weights) if test else None
 
     def _members(self, result: Result) -> tuple[Member, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
 
 from nas.executor import Workers
 from nas.job import Job, Outcome, evaluate_all
 from nas.space import Candidate
+from nas.trial import Trial, finite
 
 WAITING = 64  # jobs that are kept waiting, at most, so that like finds like
 
@@ -18,6 +21,21 @@ Result = Outcome | BaseException
 def apart(candidate: Candidate) -> tuple[Hashable, int]:
     """Every candidate by itself."""
     return None, 1
+
+
+def concluded(trial: Trial, result: Result) -> tuple[Trial, str]:
+    """A trial with what came back of it, and the traceback where it has failed.
+
+    Raises `OSError` where the disk has failed, which says nothing of the candidate.
+    """
+    if isinstance(result, BaseException):
+        if getattr(result, "storage", False):
+            raise OSError(str(result))
+        return replace(trial, error=str(result) or type(result).__name__), getattr(result, "trace", "")
+    if len(result.values) != 1 or not math.isfinite(result.values[0]):
+        return replace(trial, error=f"the objective is not one number, or not finite: {result.values}"), ""
+    values, curve = (float(result.values[0]),), tuple(map(finite, result.curve))
+    return replace(trial, values=values, metrics=finite(result.metrics), curve=curve), ""
 
 
 class Waiting:

@@ -16,11 +16,11 @@ from nas.executor import Workers
 from nas.job import Job
 from nas.live import by_hand
 from nas.pace import Allowance, Pace
-from nas.packs import Alike, Flight, Result, Waiting, apart
+from nas.packs import Alike, Flight, Result, Waiting, apart, concluded
 from nas.space import Candidate
 from nas.store import TrialLog
 from nas.strategy import Strategy
-from nas.trial import Trial, finite
+from nas.trial import Trial
 
 GRACE = 0.1  # share of the time limit that running trials may take beyond it
 HOPELESS = 100  # trials that have failed, and none has a result
@@ -182,24 +182,15 @@ class Study:
                 self._send(copies[:1])
 
     def _tell(self, job: Job, result: Result | Trial) -> Trial:
-        trial, trace = (
-            Trial(job.number, job.candidate, job.seed, elapsed=self.elapsed(), ended=round(time.time(), 3)),
-            "",
-        )
+        ended, trace = round(time.time(), 3), ""
+        trial = Trial(job.number, job.candidate, job.seed, elapsed=self.elapsed(), ended=ended)
         if isinstance(result, Trial):
             cost = {"epochs": 0, "seconds": 0.0}
             metrics, curve = {**result.metrics, **cost}, result.curve
             original = result.number if result.copy_of is None else result.copy_of
             trial = replace(trial, values=result.values, metrics=metrics, curve=curve, copy_of=original)
-        elif isinstance(result, BaseException):
-            if getattr(result, "storage", False):
-                raise OSError(str(result))
-            trial, trace = replace(trial, error=str(result) or type(result).__name__), getattr(result, "trace", "")
-        elif len(result.values) == 1 and np.isfinite(result.values[0]):
-            values, curve = (float(result.values[0]),), tuple(map(finite, result.curve))
-            trial = replace(trial, values=values, metrics=finite(result.metrics), curve=curve)
         else:
-            trial = replace(trial, error=f"the objective is not one number, or not finite: {result.values}")
+            trial, trace = concluded(trial, result)
         self.log.append(trial)
         if trial.values:
             self._finished.setdefault(job.candidate.key, trial)

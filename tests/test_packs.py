@@ -20,6 +20,7 @@ from nas.packs import WAITING, Flight, Waiting
 from nas.problem import Problem
 from nas.recipe import Recipe
 from nas.train.fused import plan
+from nas.train.fused.chain import chain_of
 from search_spaces.mlp import MLP
 
 SPACE = MLP((64,), 10, None, max_depth=3, min_width=8, max_width=64)
@@ -97,7 +98,9 @@ def test_no_more_go_together_than_a_step_gains_by_it_or_memory_holds() -> None:
     wide = MLP((64,), 10, None, max_depth=3, min_width=200, max_width=255)
     large = replace(wide.sample(np.random.default_rng(0)), recipe=large.recipe)
     assert plan.together(small)[1] > plan.together(large)[1] >= 1
-    assert plan.together(small, memory=2 * plan.bytes_of(small))[1] == 2
+    chain = chain_of(small.architecture)
+    assert chain is not None
+    assert plan.together(small, memory=2 * plan.bytes_of(small, chain))[1] == 2
     assert plan.together(small, memory=0)[1] == 1
 
 

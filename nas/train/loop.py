@@ -23,7 +23,7 @@ from nas.train.distil import Soft
 from nas.train.dropout import Bits, dropping
 from nas.train.initialise import initialise
 from nas.train.precision import autocast_type, make_scaler, memory_format
-from nas.train.resident import Resident
+from nas.train.resident import Resident, batches
 from nas.train.snapshots import Snapshots, State
 from nas.train.step import Forward, make_descent
 
@@ -183,7 +183,7 @@ class _Passes:
         self.bits, self.generator = Bits(seeds[0]), Generator().manual_seed(seeds[1])  # of dropout, of the order
         self.device, self.shape = data.x.device, network.plan.architecture.input_shape
         self.batch = min(recipe.batch_size, len(data))
-        self.steps = len(list(self._batches(torch.empty(len(data)))))  # of an epoch
+        self.steps = len(batches(torch.empty(len(data)), self.batch))  # of an epoch
         self.format = autocast_type(network, recipe, self.device)
         self.layout = memory_format(network)
         self.augment = augmentation(recipe, self.shape)
@@ -208,10 +208,6 @@ class _Passes:
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(state["chance"]["cuda"].cpu(), self.device)
 
-    def _batches(self, permutation: Tensor) -> Iterator[Tensor]:
-        """The permutation in batches; a last one of a single sample is dropped, for BatchNorm needs two."""
-        return (rows for rows in torch.split(permutation, self.batch) if len(rows) > 1 or self.batch == 1)
-
     def epoch(self, watch: Watch) -> dict[str, float]:
         """One pass over the data in a fresh order; what the curve says of it. Waits for the device at its end alone."""
         with dropping(self.network.train(), self.bits):
@@ -221,7 +217,7 @@ class _Passes:
         permutation = torch.randperm(len(self.data), generator=self.generator).to(self.device)
         losses, hits, norms = torch.zeros(3, device=self.device)
         samples, lr = 0, self.descent.schedule.lr
-        for number, rows in enumerate(self._batches(permutation), start=1):
+        for number, rows in enumerate(batches(permutation, self.batch), start=1):
             if number < self.steps:
                 loss, hit, norm = self.descent.step(self._forward(rows))
             else:
@@ -258,7 +254,7 @@ class _Passes:
 
     def unchanged(self) -> Iterator[Tensor]:
         """The training samples in batches as they are, in their own order."""
-        for rows in self._batches(torch.arange(len(self.data), device=self.device)):
+        for rows in batches(torch.arange(len(self.data), device=self.device), self.batch):
             yield self.data.samples(rows, self.shape)
 
 

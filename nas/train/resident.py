@@ -13,6 +13,11 @@ from nas.normalise import Affine, normalised
 from nas.ops import Shape
 
 
+def batches(permutation: Tensor, size: int) -> list[Tensor]:
+    """The permutation in batches; a last one of a single sample is dropped, for BatchNorm needs two."""
+    return [rows for rows in torch.split(permutation, size) if len(rows) > 1 or size == 1]
+
+
 @dataclass(frozen=True)
 class Resident:
     """Normalised samples (n, *input_shape) and class numbers (n,) on the device.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 import torch
@@ -15,7 +15,7 @@ from nas.train.fused.member import Member, Training
 from nas.train.fused.stack import Stack, parameters_of, statistics_of
 from nas.train.fused.tape import Tape
 from nas.train.loop import Fitted
-from nas.train.resident import Resident
+from nas.train.resident import Resident, batches
 
 EVALUATED = 1 << 19  # elements of the samples, or of a level of all members, in a forward pass of an evaluation
 
@@ -109,8 +109,9 @@ class Group:
         orders = [torch.randperm(len(self.data), generator=g).to(self.device) for g in self.generators.values()]
         totals = torch.zeros(3, len(self.active), device=self.device)
         rates, bits = [t.schedule.lr for t in self.active], [t.bits for t in self.active]
-        samples, steps = 0, len(list(batches(orders[0], self.batch)))
-        for number, rows in enumerate(zip(*(batches(order, self.batch) for order in orders), strict=True), start=1):
+        cut = list(zip(*(batches(order, self.batch) for order in orders), strict=True))
+        samples = 0
+        for number, rows in enumerate(cut, start=1):
             tape, measure = self._tape(len(rows[0]), True)
             for x, chosen in zip(tape.xs, rows, strict=True):
                 x.copy_(self.data.samples(chosen, self.shape).flatten(1))
@@ -118,7 +119,7 @@ class Group:
             labels = [self.data.y.index_select(0, chosen) for chosen in rows]
             loss, hits = measure(torch.stack([labels[order] for order in self.orders] if len(labels) > 1 else labels))
             tape.backward()
-            if number < steps:
+            if number < len(cut):
                 norms = self.descent.step()
             else:
                 norms, change = self.descent.updated()
@@ -129,7 +130,7 @@ class Group:
         found = zip(rates, *totals.tolist(), change.tolist(), strict=True)
         return [
             {"train_loss": loss / samples, "train_accuracy": hits / samples,
-             "lr": lr, "grad_norm": norm / steps, "update_ratio": ratio}
+             "lr": lr, "grad_norm": norm / len(cut), "update_ratio": ratio}
             for lr, loss, hits, norm, ratio in found
         ]  # fmt: skip
 
@@ -146,8 +147,3 @@ class Group:
         number = len(self.validation)
         found = zip(*totals.tolist(), strict=True)
         return [{"val_loss": loss / number, "val_accuracy": hits / number} for loss, hits in found]
-
-
-def batches(permutation: Tensor, size: int) -> Iterator[Tensor]:
-    """The permutation in batches; a last one of a single sample is dropped, for BatchNorm needs two."""
-    return (rows for rows in torch.split(permutation, size) if len(rows) > 1 or size == 1)

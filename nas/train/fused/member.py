@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Generator, Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -20,7 +21,7 @@ from nas.train.fused.chain import chain_of
 from nas.train.fused.stack import parameters_of, statistics_of
 from nas.train.initialise import initialise
 from nas.train.loop import Fitted, NotFinite, Patience, common
-from nas.train.resident import Resident
+from nas.train.resident import Resident, batches
 from nas.train.schedule import Schedule
 
 
@@ -53,8 +54,7 @@ class Training:
         self.remembered: dict[str, Any] | None = None
         self.segment, self.stopping = member.segment or Segment(epochs), replace(member.stopping)
         self.batch = min(member.recipe.batch_size, len(data))
-        left_over = len(data) % self.batch
-        self.steps = len(data) // self.batch + (left_over > 1)  # of an epoch: BatchNorm needs two samples
+        self.steps = len(batches(torch.empty(len(data)), self.batch))  # of an epoch
         chain = chain_of(member.architecture)
         if chain is None:
             raise ValueError(f"{member.architecture} is no chain of dense blocks; train it alone")

@@ -32,7 +32,11 @@ def family(recipe: Recipe) -> tuple[Hashable, ...]:
 
 def likeness(candidate: Candidate) -> tuple[Hashable, ...] | None:
     """Candidates that are alike in this can be trained together; None for one that must be trained alone."""
-    recipe, chain = candidate.recipe, chain_of(candidate.architecture)
+    return _likeness(candidate, chain_of(candidate.architecture))
+
+
+def _likeness(candidate: Candidate, chain: Chain | None) -> tuple[Hashable, ...] | None:
+    recipe = candidate.recipe
     if chain is None or recipe.optimizer not in FAMILIES or recipe.average != "none":
         return None
     if any(getattr(recipe, name) != DEFAULTS[name] for name in AUGMENTATIONS) or not _float32(recipe, chain):
@@ -46,30 +50,25 @@ def _float32(recipe: Recipe, chain: Chain) -> bool:
     return recipe.precision == "float32" or (recipe.precision == "auto" and usual)
 
 
-def seconds(candidate: Candidate) -> float:
+def seconds(candidate: Candidate, chain: Chain) -> float:
     """Of a step, what a candidate adds to those of its group."""
-    chain, batch = chain_of(candidate.architecture), candidate.recipe.batch_size
-    assert chain is not None
+    batch = candidate.recipe.batch_size
     arithmetic = 3 * candidate.architecture.flops * batch / FLOPS
     return arithmetic + ELEMENT * chain.width * batch + LAYER * (len(chain.blocks) + 1)
 
 
 def together(candidate: Candidate, memory: int = MEMORY) -> tuple[Hashable, int]:
     """What candidates must share to be trained together, and how many of them are worth it; 1 for one alone."""
-    alike = likeness(candidate)
-    return alike, 1 if alike is None else room(candidate, memory)
-
-
-def bytes_of(candidate: Candidate) -> int:
-    """What a candidate adds to the memory of its group, at most."""
     chain = chain_of(candidate.architecture)
-    assert chain is not None
+    alike = _likeness(candidate, chain)
+    if chain is None or alike is None:
+        return None, 1
+    enough = -(-ONCE * (1 - SHARED) // (SHARED * seconds(candidate, chain)))
+    return alike, int(max(1, min(MOST, enough, memory // bytes_of(candidate, chain))))
+
+
+def bytes_of(candidate: Candidate, chain: Chain) -> int:
+    """What a candidate adds to the memory of its group, at most."""
     # weights here and in the network, gradients, step, two moments; of each level twelve tensors at most, for batches
     # of two sizes, since the last of an epoch is smaller
     return 4 * (6 * candidate.architecture.num_params + 24 * chain.width * candidate.recipe.batch_size)
-
-
-def room(candidate: Candidate, memory: int = MEMORY) -> int:
-    """How many candidates like this one are worth training together, in so many bytes."""
-    enough = -(-ONCE * (1 - SHARED) // (SHARED * seconds(candidate)))
-    return int(max(1, min(MOST, enough, memory // bytes_of(candidate))))
