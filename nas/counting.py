@@ -24,22 +24,25 @@ class ChainTable:
     """
 
     def __init__(
-        self, pair: npt.NDArray[np.int64], last: npt.NDArray[np.int64], most: int, layers: int, bins: int = MAX_BINS
+        self, pair: npt.NDArray[np.int64], last: npt.NDArray[np.int64], most: int, bins: int = MAX_BINS
     ) -> None:
         unit = gcd(*(int(c) for c in (*pair.flat, *last)))
         self.exact = most <= unit * bins
         self.step = unit if self.exact else unit * -(-most // (unit * bins))
         self._most = most // self.step
-        pair_bins, last_bins = -(-pair // self.step), -(-last // self.step)
+        self._pair, last_bins = -(-pair // self.step), -(-last // self.step)
         # _within[k][i, r]: ways to go on from width i through k more layers to the output with at most r steps
-        table = (last_bins[:, None] <= np.arange(self._most + 1)).astype(np.float64)
-        self._within = [table]
-        for _ in range(layers - 1):
+        self._within = [(last_bins[:, None] <= np.arange(self._most + 1)).astype(np.float64)]
+
+    def _ways(self, after: int) -> npt.NDArray[np.float64]:
+        """`_within[after]`; counted up to there when it is first asked for."""
+        while len(self._within) <= after:
             table = np.zeros_like(self._within[-1])
-            for (i, j), cost in np.ndenumerate(pair_bins):
+            for (i, j), cost in np.ndenumerate(self._pair):
                 if cost <= self._most:
                     table[i, cost:] += self._within[-1][j, : self._most + 1 - cost]
             self._within.append(table)
+        return self._within[after]
 
     def completions(self, spent: npt.NDArray[np.int64], after: int, least: int, most: int) -> npt.NDArray[np.float64]:
         """Of each width as the next one, how many completions end inside `least..most` parameters.
@@ -50,7 +53,7 @@ class ChainTable:
         high = (most - spent) // self.step
         slack = 0 if self.exact else after + 1  # rounding up may have overstated each of the costs still to come
         low = np.where(least > spent, -(-(least - spent) // self.step) + slack, 0)
-        table, rows = self._within[after], np.arange(len(spent))
+        table, rows = self._ways(after), np.arange(len(spent))
         above = np.where(high >= 0, table[rows, np.clip(high, 0, self._most)], 0.0)
         below = np.where(low > 0, table[rows, np.clip(low - 1, 0, self._most)], 0.0)
         counts: npt.NDArray[np.float64] = np.where(high >= low, above - below, 0.0)

@@ -26,9 +26,12 @@ NOUNS = {  # what the messages call a plug-in of a folder
 
 def names(folder: str) -> list[str]:
     """The names found in `folder` (a package such as `strategies`) and among its entry points."""
+    return sorted(_files(folder) | {point.name for point in entry_points(group=_group(folder))})
+
+
+def _files(folder: str) -> set[str]:
     package = importlib.import_module(folder)
-    files = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
-    return sorted(files | {point.name for point in entry_points(group=_group(folder))})
+    return {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
 
 
 def find(folder: str, name: str, kind: type) -> type[Any]:
@@ -41,10 +44,10 @@ def find(folder: str, name: str, kind: type) -> type[Any]:
             return checked(getattr(importlib.import_module(module_name), class_name), kind, name)
         except (ImportError, AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"{name!r} cannot be imported: {error}") from None
-    if name not in names(folder):
-        raise ValueError(f"there is no {_noun(folder)} {name!r}; {nearest(name, names(folder))}")
     for point in entry_points(group=_group(folder), name=name):
         return checked(point.load(), kind, name)
+    if name not in _files(folder):
+        raise ValueError(f"there is no {_noun(folder)} {name!r}; {nearest(name, names(folder))}")
     module = importlib.import_module(f"{folder}.{name}")
     for cls in vars(module).values():
         if inspect.isclass(cls) and cls.__module__ == module.__name__ and issubclass(cls, kind):

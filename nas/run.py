@@ -109,8 +109,6 @@ class _Run:
         self._executor, self._chosen = self._workers(), list[Again]()
         result = Result(path, searched.trials, random.trials, [], None, False)
         (path / "selection.json").unlink(missing_ok=True)  # it is of what an earlier session has chosen
-        if not searched.trials:
-            self.directory.write_forks(space.forks(LOOKING))
         try:
             self._check_training(searched)
             spent = self._arm("search", self.options.strategy, searched, [])
@@ -183,13 +181,17 @@ class _Run:
     def _check_training(self, log: TrialLog) -> None:
         """Before the first trial: say so where a small network cannot even learn one batch by heart.
 
+        While a worker tries it, the forks of the space are written down.
+
         Raises `ValueError` where a recipe that is fixed cannot be had on these data or this device.
         """
         if log.trials:
             return
-        candidate = self.problem.space.sample(np.random.default_rng(self.options.seed))
+        space = self.problem.space
+        tried = self._executor.submit(Training.check, space.sample(np.random.default_rng(self.options.seed)))
+        self.directory.write_forks(space.forks(LOOKING))
         try:
-            warnings = self._executor.submit(Training.check, candidate).result()
+            warnings = tried.result()
         except JobFailed as error:
             kind, _, message = str(error).partition(": ")
             if kind == "ValueError":

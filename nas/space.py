@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -269,8 +271,8 @@ class _Closed(Architecture):
 
 
 def _weighted(weights: Sequence[float], rng: np.random.Generator) -> int:
-    total = np.cumsum(weights)
-    return int(np.searchsorted(total, rng.random() * total[-1], side="right"))
+    total = list(accumulate(weights))  # a fork has few options: numpy would take ten times as long
+    return bisect_right(total, rng.random() * total[-1])
 
 
 def _inherit(

@@ -116,6 +116,13 @@ class MLP(SearchSpace):
         return {}
 
     @cached_property
+    def _widest(self) -> int:
+        """No layer of a network inside the budget is wider: it takes at least `min_width` or the inputs."""
+        assert self.budget is not None
+        least = min(self.min_width, math.prod(self.input_shape))
+        return max(self.min_width, min(self.max_width, self.budget.most // least))
+
+    @cached_property
     def _possible(self) -> dict[tuple[tuple[str, Scalar], ...], bool]:
         return {}
 
@@ -144,7 +151,7 @@ class MLP(SearchSpace):
             first, after = self._shaped(shape, depth, norm, skip, taper)
             params = inputs * first + after
             fits = (least <= params) & (params <= aim.most)
-            aligned = fits & self._aligned
+            aligned = fits & self._aligned[: len(fits)]
             chosen = np.where(aligned if aligned.any() else fits, params, 0)
             self._solved[key] = self.min_width + int(chosen.argmax()) if fits.any() else 0
         return self._solved[key]
@@ -153,7 +160,7 @@ class MLP(SearchSpace):
         """For every widest layer from `min_width` on: width of the first, parameters beyond the input's weights."""
         key = (shape, depth, norm, skip, taper)
         if key not in self._shapes:
-            widths = self._profiles(shape, depth, taper, np.arange(self.min_width, self.max_width + 1))
+            widths = self._profiles(shape, depth, taper, np.arange(self.min_width, self._widest + 1))
             self._shapes[key] = widths[:, 0], self._params(0, widths, norm, skip)
         return self._shapes[key]
 
@@ -234,12 +241,12 @@ class MLP(SearchSpace):
         left = before[-1] if before else inputs
         layer = left * widths * (1 + (skip & (widths != left) & bool(before))) + NORMS[norm] * widths
         spent = layer + (self.params(inputs, before, norm, skip) - left * self.classes if before else self.classes)
-        table = _table(offered, NORMS[norm], skip, self.classes, self.budget.most, self.max_depth)
+        table = _table(offered, NORMS[norm], skip, self.classes, self.budget.most)
         return table.completions(spent, depth - len(before) - 1, self.budget.least, self.budget.most)
 
 
 @lru_cache(maxsize=12)
-def _table(widths: tuple[int, ...], unit: int, skip: bool, classes: int, most: int, depth: int) -> ChainTable:
+def _table(widths: tuple[int, ...], unit: int, skip: bool, classes: int, most: int) -> ChainTable:
     w = np.array(widths, dtype=np.int64)
     doubled = 1 + (skip & (w[:, None] != w[None, :]))
-    return ChainTable(w[:, None] * w[None, :] * doubled + unit * w[None, :], w * classes, most, depth)
+    return ChainTable(w[:, None] * w[None, :] * doubled + unit * w[None, :], w * classes, most)

@@ -72,7 +72,7 @@ limits = st.tuples(st.integers(5, 300), st.sampled_from([0.0, 0.5, 0.8, 0.95, 1.
 @given(costs(), st.integers(1, 4), limits)
 def test_an_exact_table_counts_what_brute_force_counts(costs: Costs, layers: int, limits: tuple[int, int]) -> None:
     least, most = limits
-    table = ChainTable(costs[1], costs[2], most, layers)
+    table = ChainTable(costs[1], costs[2], most)
     counts = table.completions(costs[0], layers - 1, least, most)
     fitting = Counter(chain[0] for chain, params in chains(costs, layers) if least <= params <= most)
     assert table.exact
@@ -84,7 +84,7 @@ def test_a_rounded_table_counts_too_few_never_too_many(
     costs: Costs, layers: int, limits: tuple[int, int], bins: int
 ) -> None:
     least, most = limits
-    counts = ChainTable(costs[1], costs[2], most, layers, bins).completions(costs[0], layers - 1, least, most)
+    counts = ChainTable(costs[1], costs[2], most, bins).completions(costs[0], layers - 1, least, most)
     fitting = Counter(chain[0] for chain, params in chains(costs, layers) if least <= params <= most)
     assert all(0 <= count <= fitting[i] for i, count in enumerate(counts))
 
@@ -95,7 +95,7 @@ def test_a_path_of_positive_counts_ends_inside_the_limits_and_nowhere_else(
 ) -> None:
     least, most = limits
     params = dict(chains(costs, layers))
-    for chain, _ in follow(ChainTable(costs[1], costs[2], most, layers, bins), costs, layers, least, most):
+    for chain, _ in follow(ChainTable(costs[1], costs[2], most, bins), costs, layers, least, most):
         assert least <= params[chain] <= most
 
 
@@ -104,7 +104,7 @@ def test_a_draw_by_exact_counts_is_uniform_over_all_that_fits(
     costs: Costs, layers: int, limits: tuple[int, int]
 ) -> None:
     least, most = limits
-    drawn = dict(follow(ChainTable(costs[1], costs[2], most, layers), costs, layers, least, most))
+    drawn = dict(follow(ChainTable(costs[1], costs[2], most), costs, layers, least, most))
     fitting = {chain for chain, params in chains(costs, layers) if least <= params <= most}
     assert set(drawn) == fitting
     assert all(chance == pytest.approx(1 / len(fitting)) for chance in drawn.values())
@@ -117,7 +117,7 @@ def test_rounding_moves_little_probability(bins: int, bound: float, fill: float)
     widths = np.array([61, 73, 89, 101, 113, 127, 139, 151, 163, 179, 191, 211])
     layered: Costs = (64 * widths + widths, np.outer(widths, widths) + widths[None], 10 * widths + 10)
     most, layers = 75_011, 4
-    table = ChainTable(layered[1], layered[2], most, layers, bins)
+    table = ChainTable(layered[1], layered[2], most, bins)
     drawn = dict(follow(table, layered, layers, int(fill * most), most))
     fitting = [chain for chain, params in chains(layered, layers) if fill * most <= params <= most]
     distance = sum(abs(drawn.get(chain, 0) - 1 / len(fitting)) for chain in fitting) / 2
