@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import networkx as nx
 
-from nas.digest import digest
+from nas.digest import Layer, digest
 from nas.ops import ACTIVATIONS, NOTHING, OPS, Scalar, Shape, measure
 
 UNSPOKEN = ("input", "linear", "flatten", "globalpool", "concat")  # left out where a network is put into words
@@ -89,11 +89,11 @@ class Architecture:
         """A hexadecimal name of what is computed: blind to the numbering and to what does not lead to the output."""
         number = {old: new for new, old in enumerate(self.computed)}
         nodes = [self.nodes[i] for i in self.computed]
-        layers = [(node.op, tuple(sorted(map(_plain, node.attrs)))) for node in nodes]
-        inputs = [tuple(number[i] for i in node.inputs) for node in nodes]
-        return digest(self.input_shape, list(zip(layers, inputs, map(_commutes, nodes), strict=True)))
+        inputs = (tuple([number[i] for i in node.inputs]) for node in nodes)
+        named = [(layer, ins, commutes) for ins, (layer, commutes) in zip(inputs, map(_layer, nodes), strict=True)]
+        return digest(self.input_shape, named)
 
-    @property
+    @cached_property
     def widths(self) -> tuple[int, ...]:
         """Of the hidden layers on the longest way from input to output, which leaves projections out."""
         trunk = [self.nodes[i] for i in self._trunk() if self.shapes[i][1:] != (1, 1)]  # a gate is beside the trunk
@@ -115,10 +115,15 @@ class Architecture:
 
     def _trunk(self) -> list[int]:
         """The longest way from input to output."""
-        longest: list[list[int]] = []
+        length, before = [0] * len(self.nodes), [0] * len(self.nodes)
         for position, node in enumerate(self.nodes):
-            longest.append([*max((longest[i] for i in node.inputs), key=len, default=[]), position])
-        return longest[-1]
+            if node.inputs:
+                before[position] = max(node.inputs, key=length.__getitem__)
+                length[position] = length[before[position]] + 1
+        way = [len(self.nodes) - 1]
+        while length[way[-1]]:
+            way.append(before[way[-1]])
+        return way[::-1]
 
     def to_json(self) -> dict[str, Any]:
         nodes = [[n.op, list(n.inputs), dict(n.attrs), *([n.scope] if n.scope else [])] for n in self.nodes]
@@ -210,14 +215,21 @@ def leading_to(nodes: Sequence[Node], outputs: Iterable[int]) -> set[int]:
     return kept
 
 
+def _layer(node: Node) -> tuple[Layer, bool]:
+    """What the digest says of a node by itself: operation and sorted attributes, and whether it commutes."""
+    return _known_layer(node.op, node.attrs)
+
+
+@lru_cache(maxsize=2**14)
+def _known_layer(op: str, attrs: tuple[tuple[str, Scalar], ...]) -> tuple[Layer, bool]:
+    commutes = op in OPS and OPS[op].commutes(**dict(attrs))
+    return (op, tuple(sorted(map(_plain, attrs)))), commutes
+
+
 def _plain(attr: tuple[str, Scalar]) -> tuple[str, Scalar]:
     """An attribute with 1.0 for 1, so that equal ones are written alike."""
     name, value = attr
     return (name, float(value)) if isinstance(value, int) and not isinstance(value, bool) else attr
-
-
-def _commutes(node: Node) -> bool:
-    return node.op in OPS and OPS[node.op].commutes(**dict(node.attrs))
 
 
 def _word(node: Node) -> str:

@@ -58,6 +58,7 @@ class FinalTraining:
                 while waiting and len(flight) < self.executor.slots:
                     free = self.executor.slots - len(flight)
                     flight.send(waiting.take(-(-len(waiting) // free)))
+                self.log.sync()
                 for job, result in flight.landed():
                     done[job.candidate.key].append(self._record(job, result))
         except KeyboardInterrupt:  # what had finished is not lost

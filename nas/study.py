@@ -83,6 +83,7 @@ class Study:
                 self._send(self._waiting.take(self._most()))
             if not self._flight or self._over():
                 return
+            self.log.sync()  # now that the workers are busy
             self._collect()
 
     def _gather(self) -> bool:

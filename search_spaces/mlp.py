@@ -32,6 +32,7 @@ TAPERS = (0.125, 0.25, 0.5, 0.75)  # the narrowest layer as a share of the wides
 DROPOUTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 DROPPED = {"hidden": ("hidden",), "input too": ("input", "hidden"), "last": ()}  # the layers that dropout follows
 DEEPEST = 64  # layers; the table of counts grows with them
+MEMO = 20_000  # beginnings of networks of which the next widths are remembered
 SIZES = (1.0, 0.5, 0.25, 0.1, 0.05)  # shares of the budget that solved widths aim at
 
 Widths = npt.NDArray[np.int64]
@@ -124,6 +125,10 @@ class MLP(SearchSpace):
 
     @cached_property
     def _possible(self) -> dict[tuple[tuple[str, Scalar], ...], bool]:
+        return {}
+
+    @cached_property
+    def _next(self) -> dict[tuple[Scalar, ...], npt.NDArray[np.float64]]:
         return {}
 
     @cached_property
@@ -235,6 +240,14 @@ class MLP(SearchSpace):
 
     def _next_width(self, inputs: int, before: list[int], depth: int, norm: str, skip: bool) -> npt.NDArray[np.float64]:
         """How many networks go on from the widths `before` with each of the widths on offer."""
+        key: tuple[Scalar, ...] = (inputs, *before, depth, norm, skip)
+        if key not in self._next:  # a child begins as its parent does
+            if len(self._next) >= MEMO:
+                self._next.clear()
+            self._next[key] = self._counted(inputs, before, depth, norm, skip)
+        return self._next[key]
+
+    def _counted(self, inputs: int, before: list[int], depth: int, norm: str, skip: bool) -> npt.NDArray[np.float64]:
         assert self.budget is not None
         offered = tuple(int(width) for width in self.offered("width1", self.widths))
         widths = np.array(offered)

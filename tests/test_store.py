@@ -119,7 +119,7 @@ def test_a_trial_reads_as_it_was_written(search: Search) -> None:
     assert all(fails(t.candidate) == (t.error is not None) for t in again)
 
 
-def test_an_interrupt_while_a_trial_is_written_leaves_memory_and_disk_alike(
+def test_an_interrupt_while_the_disk_is_waited_for_leaves_memory_and_disk_alike(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trials = search(trials=2)
@@ -128,9 +128,11 @@ def test_an_interrupt_while_a_trial_is_written_leaves_memory_and_disk_alike(
     def interrupted(descriptor: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, "fsync", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        log.append(replace(trials[0], number=2))
+    log.append(replace(trials[0], number=2))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            log.sync()
     log.close()
     assert [t.number for t in log.trials] == [t.number for t in read(search.path)]
 

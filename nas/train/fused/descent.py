@@ -130,7 +130,8 @@ class Descent:
         """Multiply each member's parameters by its factor."""
         each, factors = factors.tolist(), factors.to(these.flat.device)
         if len(set(each)) == 1:
-            these.flat.mul_(each[0])
+            if each[0] != 1.0:
+                these.flat.mul_(each[0])
             return
         these.first.mul_(factors.index_select(0, self.stack.first_owner).unsqueeze(1))
         these.vectors.mul_(factors.index_select(0, self.stack.vector_owner))
