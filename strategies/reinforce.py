@@ -20,13 +20,17 @@ from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
 from nas.trial import Trial
 
+BEST = 8  # networks that the controller imitates
+RATIO = 0.2  # by so much may an option's chance change, times itself, before a pass has nothing to gain by it
 CAPACITY = 1024  # words that have a row of their own; the rest share. Small, so that an update is one thread's work
 
 
 class Reinforce(Strategy):
     """Policy gradient with a moving-average baseline, an entropy bonus and gradient clipping.
 
-    `batch` roll-outs make one update; `decay` is that of the moving averages; `entropy` weighs the bonus.
+    `batch` roll-outs make one update; `decay` is that of the moving averages; `entropy` weighs the bonus. Several
+    `passes` over a batch are PPO (arXiv 1707.06347); `imitation` weighs what the best networks so far would have the
+    controller do (self-imitation, arXiv 1806.05635).
     """
 
     def __init__(
@@ -39,20 +43,26 @@ class Reinforce(Strategy):
         decay: float = 0.9,
         clip: float = 1.0,
         hidden: int = 32,
+        passes: int = 1,
+        imitation: float = 0.0,
         init_seed: int = 0,
     ) -> None:
         super().__init__(space)
-        for name, value, least in (("batch", batch, 1), ("hidden", hidden, 1), ("lr", lr, 0), ("clip", clip, 0)):
+        whole = (("batch", batch, 1), ("hidden", hidden, 1), ("passes", passes, 1))
+        for name, value, least in (*whole, ("lr", lr, 0), ("clip", clip, 0)):
             if not least <= value < np.inf or value == 0:
                 raise ValueError(f"{name} must be {f'at least {least}' if least else 'above 0'}, got {value}")
-        if not 0 <= entropy < np.inf:
-            raise ValueError(f"entropy must be at least 0, got {entropy}")
+        for name, value in (("entropy", entropy), ("imitation", imitation)):
+            if not 0 <= value < np.inf:
+                raise ValueError(f"{name} must be at least 0, got {value}")
         if not 0 <= decay < 1:
             raise ValueError(f"decay must be in 0..1, below 1, got {decay}")
         self.batch, self.entropy, self.decay, self.clip = batch, entropy, decay, clip
+        self.passes, self.imitation = passes, imitation
         self.policy = Policy(hidden, torch.Generator().manual_seed(init_seed))
         self.optimizer = torch.optim.Adam(self.policy.parameters(), lr=lr)
         self.roll_outs: list[Trial] = []
+        self.best: list[Trial] = []  # the networks to imitate, the best first
         self.mean = self.variance = self.seen = 0.0
         self.lowest = np.inf
 
@@ -81,6 +91,8 @@ class Reinforce(Strategy):
             self.policy.learn_words(choice.name, choice.options)
         if trial.values:
             self.lowest = min(self.lowest, trial.value)
+            known = {t.candidate.key: t for t in (trial, *self.best)}
+            self.best = sorted(known.values(), key=lambda t: -t.value)[:BEST]
         self.roll_outs.append(trial)
         if len(self.roll_outs) == self.batch:
             self._update(self.roll_outs)
@@ -92,20 +104,42 @@ class Reinforce(Strategy):
         if not all(np.isfinite(rewards)):
             return
         advantages = self._advantages(np.array(rewards))
+        before: list[Tensor] = []
+        for _ in range(self.passes):
+            replayed = [self._replayed(trial) for trial in trials]
+            before = before or [log_probs.detach() for log_probs, _ in replayed]
+            loss = torch.zeros(())
+            for (log_probs, entropy), old, advantage in zip(replayed, before, advantages, strict=True):
+                ratio = (log_probs - old).exp()
+                # PPO, (7); its gradient in the first pass is REINFORCE's (section 3.2), 1/m sum_t grad log P(a_t) A
+                gain = torch.minimum(ratio * advantage, ratio.clamp(1 - RATIO, 1 + RATIO) * advantage)
+                loss = loss - (gain.sum() + self.entropy * entropy) / self.batch
+            if not loss.requires_grad:  # every fork is closed: nothing is left to learn
+                return
+            self._descend(loss + self._imitated())
+
+    def _replayed(self, trial: Trial) -> tuple[Tensor, Tensor]:
+        """Under the policy of now, the log-probabilities of what the roll-out chose, and its entropy."""
+        state, chosen, entropy = self.policy.start(), [torch.zeros(())], torch.zeros(())
+        for choice in trial.candidate.choices:
+            word = self.policy.row(choice.name, choice.value)
+            if len(choice.options) == 1:
+                state.word = word
+                continue
+            log_probs, state.word = self.policy.step(state, choice.name, choice.options), word
+            entropy = entropy - (log_probs.exp() * log_probs).sum()
+            chosen.append(log_probs[choice.index])
+        return torch.stack(chosen), entropy
+
+    def _imitated(self) -> Tensor:
+        """Self-imitation, (2): - log P(a) (R - b)+ of the best networks so far."""
         loss = torch.zeros(())
-        for trial, advantage in zip(trials, advantages, strict=True):
-            state = self.policy.start()
-            for choice in trial.candidate.choices:
-                word = self.policy.row(choice.name, choice.value)
-                if len(choice.options) == 1:
-                    state.word = word
-                    continue
-                log_probs, state.word = self.policy.step(state, choice.name, choice.options), word
-                entropy = -(log_probs.exp() * log_probs).sum()
-                # section 3.2: 1/m sum_k sum_t grad log P(a_t) (R_k - b), and the entropy bonus
-                loss = loss - (float(advantage) * log_probs[choice.index] + self.entropy * entropy) / self.batch
-        if not loss.requires_grad:  # every fork is closed: nothing is left to learn
-            return
+        for trial in self.best if self.imitation else ():
+            above = max(0.0, trial.value - self.mean) / (self._spread or 1.0)
+            loss = loss - self.imitation * above * self._replayed(trial)[0].sum() / len(self.best)
+        return loss
+
+    def _descend(self, loss: Tensor) -> None:
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.clip)
@@ -119,8 +153,12 @@ class Reinforce(Strategy):
         self.seen = self.decay * self.seen + (1 - self.decay)
         self.mean = self.decay * self.mean + (1 - self.decay) * float(rewards.mean())
         self.variance = self.decay * self.variance + (1 - self.decay) * float((advantages**2).mean())
-        spread = np.sqrt(self.variance / self.seen)
-        return advantages / spread if spread > 0 else advantages
+        return advantages / (self._spread or 1.0)
+
+    @property
+    def _spread(self) -> float:
+        """Of the rewards."""
+        return float(np.sqrt(self.variance / self.seen)) if self.seen else 0.0
 
 
 @dataclass

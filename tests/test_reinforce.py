@@ -149,3 +149,43 @@ def test_a_search_with_nothing_left_to_choose_is_no_failure(cells: type[SearchSp
     values = cells((6,), 3).sample(np.random.default_rng(0)).values
     space = cells((6,), 3).on((), {}, Narrowing({name: (value,) for name, value in values.items()}))
     learn(Reinforce(space), lambda candidate: 1.0, 30)
+
+
+def preference(reinforce: Reinforce) -> float:
+    """Tell of two networks: by how much more the log of the better one's chance has grown than the other's."""
+    trials = [Trial(n, reinforce.space.sample(np.random.default_rng(n)), 0, (1.0 - n,)) for n in (0, 1)]
+
+    @torch.no_grad()
+    def lead() -> float:
+        better, worse = (float(reinforce._replayed(trial)[0].sum()) for trial in trials)
+        return better - worse
+
+    reinforce.tell(trials[0])
+    before = lead()  # one of a batch of two changes nothing yet
+    reinforce.tell(trials[1])
+    return lead() - before
+
+
+def test_several_passes_over_a_batch_learn_more_of_it_than_one(cells: type[SearchSpace]) -> None:
+    once, often = (preference(Reinforce(cells((6,), 3), batch=2, passes=passes)) for passes in (1, 4))
+    assert often > 2 * once
+
+
+def test_many_passes_change_little_more_than_the_ratio_allows(
+    cells: type[SearchSpace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = preference(Reinforce(cells((6,), 3), batch=2, passes=40))
+    monkeypatch.setattr("strategies.reinforce.RATIO", 1e9)
+    assert preference(Reinforce(cells((6,), 3), batch=2, passes=40)) > 3 * held
+
+
+def test_what_was_best_once_is_imitated_long_after(cells: type[SearchSpace]) -> None:
+    shares = []
+    for imitation in (0.0, 1.0):
+        reinforce = Reinforce(cells((6,), 3), imitation=imitation)
+        drawn = (reinforce.space.sample(np.random.default_rng(seed)) for seed in range(99))
+        first = next(candidate for candidate in drawn if candidate.values["stem"] == 4)
+        reinforce.tell(Trial(0, first, 0, values=(1.0,)))
+        learn(reinforce, lambda candidate: 0.0, 60)
+        shares.append(share(reinforce, takes("stem", 4)))
+    assert shares[0] < 0.6 < shares[1]

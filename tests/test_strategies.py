@@ -25,6 +25,7 @@ SPECS = [
     *NAMES,
     "evolution:population=4,sample=2,crossover=0.5",
     "reinforce:batch=3",
+    "reinforce:batch=2,passes=3,imitation=0.5",
     "asha:inner=evolution,eta=2,least=2,inner.population=4,inner.sample=2",
     "hyperband:inner=reinforce,inner.batch=2",
 ]
@@ -56,6 +57,8 @@ REFUSED = {  # of every strategy, options that it must refuse, and the value tha
         "decay=1.0": "1.0",
         "decay=-0.1": "-0.1",
         "entropy=nan": "nan",
+        "passes=0": "0",
+        "imitation=-0.5": "-0.5",
     },
 }
 TRIALS = 12  # of one run
