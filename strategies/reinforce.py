@@ -20,6 +20,7 @@ from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
 from nas.trial import Trial
 
+WIDEST = 4096  # state of the LSTM: some 130 million weights
 CAPACITY = 1024  # words that have a row of their own; the rest share. Small, so that an update is one thread's work
 
 
@@ -44,7 +45,12 @@ class Reinforce(Strategy):
         super().__init__(space)
         for name, value, least in (("batch", batch, 1), ("hidden", hidden, 1), ("lr", lr, 0), ("clip", clip, 0)):
             if not least <= value < np.inf or value == 0:
-                raise ValueError(f"{name} must be {f'at least {least}' if least else 'above 0'}, got {value}")
+                meaning = f"at least {least}" if least else "above 0 and finite"
+                raise ValueError(f"{name} must be {meaning}, got {value}")
+        if hidden > WIDEST:
+            raise ValueError(f"hidden must be in 1..{WIDEST}, got {hidden}")
+        if not 0 <= init_seed < 2**64:
+            raise ValueError(f"init_seed must be in 0..2**64 - 1, got {init_seed}")
         if not 0 <= entropy < np.inf:
             raise ValueError(f"entropy must be at least 0, got {entropy}")
         if not 0 <= decay < 1:
