@@ -67,7 +67,9 @@ def _gathered(given: dict[str, Any]) -> dict[str, Any]:
     options = {key: value for key, value in given.items() if value is not None}
     if options.pop("no_final", False):
         options["final_epochs"] = 0
-    if address := options.pop("ray_address", None):
+    if (address := options.pop("ray_address", None)) is not None:
+        if not address.strip():  # a variable that is not set, and the search would train here, unasked
+            raise ValueError(f"--ray-address must be auto or HOST:6379, got {address!r}")
         if options.get("executor", "ray") != "ray":
             raise ValueError(
                 f"--ray-address {address} is of --executor ray; leave --executor {options['executor']} out"

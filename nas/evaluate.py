@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.dataset import Array, Dataset
-from nas.job import Job, Member, Outcome, Teacher, out_of_memory
+from nas.job import Job, Member, Outcome, Teacher
 from nas.live import Watch
 from nas.resample import Cut, sampled
 from nas.resample import folds as folded
@@ -105,9 +105,9 @@ class Training:
         try:
             members = [self._member(job, watch, fold) for job, watch in jobs]
             return train_together(members, *self._parts(cut), epochs=self._epochs(job))
-        except (MemoryError, RuntimeError) as error:
-            if len(jobs) == 1 or not out_of_memory(error):
-                return [error for _ in jobs]
+        except Exception as error:  # too large for the memory, or one of them is the others' ruin
+            if len(jobs) == 1:
+                return [error]
         half = len(jobs) // 2  # nothing is lost by it but the time
         return self._train(jobs[:half], cut, fold) + self._train(jobs[half:], cut, fold)
 

@@ -94,8 +94,3 @@ def evaluate_all(evaluator: Any, jobs: Sequence[Job]) -> list[Outcome | Exceptio
     if len(jobs) == 1:
         return [evaluator(jobs[0])]
     return [JobFailed.of(found) if isinstance(found, Exception) else found for found in evaluator.together(jobs)]
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there was not enough memory: torch has no class of its own for it on a CPU."""
-    return isinstance(error, MemoryError) or "memory" in str(error).lower()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -18,6 +19,7 @@ from nas.plugins import nearest, parse_value
 
 DEFAULT_TRIALS = 24
 SEARCH_SHARE = 1 / 2
+LARGEST_SEED = 2**64 - 1  # that torch takes
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -151,14 +153,15 @@ def parse_time(text: str | int | float) -> float:
     return seconds
 
 
-def _integer(least: int) -> Callable[[str, Any], int]:
+def _integer(least: int, most: float = math.inf) -> Callable[[str, Any], int]:
     def read(key: str, value: Any) -> int:
         try:
             number = int(str(value).replace("_", ""))
         except ValueError:
             number = least - 1
-        if number < least or isinstance(value, bool):
-            raise ValueError(f"{key} must be a whole number of at least {least}, got {value!r}")
+        if not least <= number <= most or isinstance(value, bool):
+            meaning = f"of at least {least}" if most == math.inf else f"in {least}..{most}"
+            raise ValueError(f"{key} must be a whole number {meaning}, got {value!r}")
         return number
 
     return read
@@ -266,7 +269,7 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "only": _names,
     "normalise": _normalise,
     "fill": _real("a share of the parameter budget in 0..1", lambda v: 0 <= v <= 1),
-    "seed": _integer(0),
+    "seed": _integer(0, LARGEST_SEED),
     "workers": _workers,
     "workers_per_gpu": _integer(1),
     "device": _device,

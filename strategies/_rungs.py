@@ -21,7 +21,9 @@ def levels(epochs: int, eta: int, least: int) -> list[int]:
     """The epochs of the rungs, lowest first: those of a full training, and over each power of `eta` down to `least`."""
     if eta < 2:
         raise ValueError(f"eta must be at least 2, got {eta}")
-    if not 1 <= least <= epochs:
+    if least < 1:
+        raise ValueError(f"least must be at least 1, got {least}")
+    if least > epochs:
         raise ValueError(f"least must be in 1..epochs of a full training ({epochs}), got {least}")
     found = [epochs]
     while least <= (fewer := round(epochs / eta ** len(found))) < found[0]:

@@ -11,6 +11,7 @@ from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
 from nas.trial import Trial
 
+LARGEST = 10**6  # population
 MUTATIONS = 3  # between the default and a network of the first population
 
 
@@ -34,8 +35,8 @@ class Evolution(Strategy):
         super().__init__(space)
         if start not in ("default", "random"):
             raise ValueError(f"start must be default or random, got {start!r}")
-        if population < 1:
-            raise ValueError(f"population must be at least 1, got {population}")
+        if not 1 <= population <= LARGEST:
+            raise ValueError(f"population must be in 1..{LARGEST}, got {population}")
         if not 1 <= sample <= population:
             raise ValueError(f"sample must be in 1..population ({population}), got {sample}")
         if not 0 <= crossover <= 1:

@@ -40,6 +40,10 @@ class Hyperband(Strategy):
         self.begun = Counter[int]()  # candidates that each bracket has drawn
         self.homes: dict[tuple[str, Recipe, float], int] = {}
 
+    def ahead(self) -> float:
+        """As many as any of the brackets: nobody knows whose turn it will be."""
+        return min(bracket.ahead() for bracket in self.brackets)
+
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
         for bracket in self.brackets:
             if promotion := bracket.rungs.promotion(pending):

@@ -22,6 +22,7 @@ from nas.trial import Trial
 
 BEST = 8  # networks that the controller imitates
 RATIO = 0.2  # by so much may an option's chance change, times itself, before a pass has nothing to gain by it
+WIDEST = 4096  # state of the LSTM: some 130 million weights
 CAPACITY = 1024  # words that have a row of their own; the rest share. Small, so that an update is one thread's work
 
 
@@ -51,7 +52,12 @@ class Reinforce(Strategy):
         whole = (("batch", batch, 1), ("hidden", hidden, 1), ("passes", passes, 1))
         for name, value, least in (*whole, ("lr", lr, 0), ("clip", clip, 0)):
             if not least <= value < np.inf or value == 0:
-                raise ValueError(f"{name} must be {f'at least {least}' if least else 'above 0'}, got {value}")
+                meaning = f"at least {least}" if least else "above 0 and finite"
+                raise ValueError(f"{name} must be {meaning}, got {value}")
+        if hidden > WIDEST:
+            raise ValueError(f"hidden must be in 1..{WIDEST}, got {hidden}")
+        if not 0 <= init_seed < 2**64:
+            raise ValueError(f"init_seed must be in 0..2**64 - 1, got {init_seed}")
         for name, value in (("entropy", entropy), ("imitation", imitation)):
             if not 0 <= value < np.inf:
                 raise ValueError(f"{name} must be at least 0, got {value}")

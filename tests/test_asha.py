@@ -196,6 +196,12 @@ def test_rungs_rise_from_the_least_to_a_full_training(epochs: int, eta: int, dat
     assert [max(1, round(epochs * (e / epochs))) for e in found] == found  # as the evaluator reads a fidelity
 
 
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+def test_no_epochs_at_least_are_refused_without_a_number_that_nobody_gave(name: str) -> None:
+    with pytest.raises(ValueError, match=r"least must be at least 1, got 0$"):
+        plugins.make("strategies", f"{name}:least=0", Strategy, line())
+
+
 def test_more_epochs_at_least_than_a_training_has_are_refused() -> None:
     for name in ("asha", "hyperband"):
         strategy = plugins.make("strategies", f"{name}:least=12", Strategy, line())

@@ -70,6 +70,7 @@ MISTAKES: list[tuple[str, list[str]]] = [  # arguments, what the line must show
     ("--budget 50K --data npz", ["npz", "npz:FILE"]),
     ("--budget 50K --data digits:mine.npz", ["'mine.npz'"]),
     ("--budget 50K --trials 0", ["--trials must be a whole number of at least 1, got '0'"]),
+    ("--budget 50K --seed 100000000000000000000", ["--seed must be a whole number in 0..18446744073709551615"]),
     ("--budget 50K --final-seeds 0", ["--final-seeds must be a whole number of at least 1, got '0'"]),
     ("--budget 50K --min-change 2", ["--min-change must be a difference"]),
     ("--budget 50K --workers -1", ["--workers, where not auto, must be a whole number"]),

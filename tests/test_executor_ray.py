@@ -72,6 +72,18 @@ def test_an_address_where_no_cluster_answers_is_refused(ray: Any) -> None:
         nas.search(budget="50K", executor="ray:address=nowhere.invalid:6379")
 
 
+@pytest.mark.parametrize("address", ["nowhere.invalid", "nowhere.invalid:port"])
+def test_what_is_no_address_of_a_cluster_is_refused_with_what_one_looks_like(ray: Any, address: str) -> None:
+    with pytest.raises(ValueError, match=f"the address of a Ray cluster is auto or HOST:6379, got '{address}'"):
+        nas.search(budget="50K", executor=f"ray:address={address}")
+
+
+@pytest.mark.usefixtures("here")
+def test_an_empty_ray_address_does_not_mean_that_the_search_trains_here(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["--budget", "50K", "--ray-address", ""])
+    toy.assert_refused(status, capsys.readouterr(), "--ray-address must be auto or HOST:6379, got ''")
+
+
 def copy(evaluator: Toy, source: Path, target: Path) -> str:
     """A job that reads one file and writes two, one of them beside what it was told to write."""
     text = source.read_text()

@@ -14,7 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.architecture import Architecture, Sketch
+from nas.data.digits import Digits
 from nas.live import Stopped, Watch
+from nas.narrow import Narrowing
+from nas.normalise import affine
 from nas.ops import ACTIVATIONS
 from nas.recipe import Recipe
 from nas.train.checkpoint import Segment
@@ -224,3 +227,22 @@ def test_members_that_go_on_from_a_segment_are_those_of_a_training_without_a_bre
     for k, (one, other) in enumerate(zip(whole, run(7, "low", None), strict=True)):
         assert other.before == (0 if k == 3 else 2)
         assert_same(one, other)
+
+
+def test_where_pixels_are_the_same_in_a_batch_rounding_grows_no_further_than_a_ten_thousandth() -> None:
+    """BatchNorm cancels the gradient of such a pixel's weights; what rounding leaves of it is not to become a step."""
+    digits = Digits().load(0)
+    data, validation = (
+        Resident.of(part, digits, torch.device("cpu"), affine(digits)) for part in (digits.train, digits.validation)
+    )
+    space = MLP(digits.input_shape, 10, None, max_depth=3, min_width=16, max_width=40)
+    space = space.on(narrowing=Narrowing({"norm": ("batchnorm",)}))
+    made = Recipe("adamw", 3e-3, schedule="onecycle", precision="float32")
+    drawn = [space.sample(np.random.default_rng(seed)).architecture for seed in range(8)]
+    group = [Member(architecture, made, seed, Patience(3, 0.0, 100)) for seed, architecture in enumerate(drawn)]
+    for fitted, member in zip(train_together(group, data, validation, epochs=6), group, strict=True):
+        order = {"seed": member.seed, "order": member.order}
+        one = train(member.architecture, made, data, validation, epochs=6, patience=6, **order)
+        assert not isinstance(fitted, Exception)
+        losses, alike = ([row["val_loss"] for row in found.curve] for found in (fitted, one))
+        assert losses == pytest.approx(alike, abs=3e-4)

@@ -14,7 +14,7 @@ from toy import Toy
 from nas.candidate import Candidate
 from nas.evaluate import Stopping, Training
 from nas.executor import JobFailed, Workers
-from nas.job import Job, Outcome, out_of_memory
+from nas.job import Job, Outcome
 from nas.options import Options
 from nas.packs import WAITING, Flight, Waiting
 from nas.problem import Problem
@@ -147,5 +147,37 @@ def test_a_group_that_is_too_large_for_the_memory_is_trained_in_halves(monkeypat
     found = training.together(pack)
     assert sizes == [5, 2, 3, 1, 2]
     assert [o.values for o in found if isinstance(o, Outcome)] == [o.values for o in wanted if isinstance(o, Outcome)]
-    assert out_of_memory(MemoryError())
-    assert not out_of_memory(RuntimeError("shapes do not fit"))
+
+
+def test_one_that_ends_its_whole_group_is_found_by_halves_and_costs_itself_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from nas.train.fused import group
+
+    training = Training(Problem.of(Options.of({"space": "mlp", "budget": "20K"})).load(), Stopping(1, 1))
+    training.prepare("cpu")
+    train = group.train_together
+
+    def fragile(members: Any, *args: Any, **kwargs: Any) -> Any:
+        if any(member.seed == 3 for member in members):
+            raise RuntimeError("shapes do not fit")
+        return train(members, *args, **kwargs)
+
+    monkeypatch.setattr(group, "train_together", fragile)
+    found = training.together(jobs(5))
+    assert [isinstance(outcome, Outcome) for outcome in found] == [True, True, True, False, True]
+    assert str(found[3]) == "shapes do not fit"
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_batchnorm_that_is_given_one_sample_at_a_time_fails_alone_and_says_what_to_do(fused: bool) -> None:
+    digits = Problem.of(Options.of({"space": "mlp", "budget": "20K"})).load()
+    training = Training(digits, Stopping(1, 1), sample=0.1, fused=fused)
+    training.prepare("cpu")
+    space, rng = MLP((1, 8, 8), 10, None, max_depth=3, min_width=8, max_width=64), np.random.default_rng(0)
+    by_norm = {drawn.values["norm"]: drawn for drawn in (space.sample(rng) for _ in range(30))}
+    one = Recipe(batch_size=1, precision="float32")
+    three = [replace(by_norm[norm], recipe=one) for norm in ("none", "batchnorm", "layernorm")]
+    found = training.together([Job(k, candidate, k, order=0) for k, candidate in enumerate(three)])
+    assert [isinstance(outcome, Outcome) for outcome in found] == [True, False, True]
+    assert "batch_size 1 leaves batchnorm nothing to compare" in str(found[1])

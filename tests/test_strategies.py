@@ -36,6 +36,7 @@ REFUSED = {  # of every strategy, options that it must refuse, and the value tha
     "random": {"population=5": "population"},  # it has no options
     "evolution": {
         "population=0": "0",
+        "population=100000000000000000000": "100000000000000000000",
         "sample=0": "0",
         "population=5,sample=30": "30",
         "crossover=1.5": "1.5",
@@ -48,6 +49,9 @@ REFUSED = {  # of every strategy, options that it must refuse, and the value tha
     "reinforce": {
         "batch=0": "0",
         "hidden=0": "0",
+        "hidden=1000000000": "1000000000",
+        "init_seed=-1": "-1",
+        "init_seed=100000000000000000000": "100000000000000000000",
         "lr=0": "0",
         "lr=-1.0": "-1.0",
         "lr=nan": "nan",

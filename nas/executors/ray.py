@@ -81,8 +81,11 @@ class Cluster(Backend):
 
     def _connect(self, workers: int) -> None:
         here = {"include_dashboard": False, "num_cpus": max(cores(), workers)} if self._address == "local" else {}
+        found = re.fullmatch(r"(?:ray://)?(.+):(\d+)", self._address)
+        if found is None and self._address not in ("auto", "local"):
+            raise ValueError(f"the address of a Ray cluster is auto or HOST:6379, got {self._address!r}")
         try:
-            if found := re.fullmatch(r"(?:ray://)?(.+):(\d+)", self._address):  # Ray itself tries for five minutes
+            if found is not None:  # Ray itself tries for five minutes
                 socket.create_connection((found[1], int(found[2])), timeout=ANSWER).close()
             with _own_signals():
                 _ray().init(address=self._address, log_to_driver=False, logging_level=logging.ERROR, **here)

@@ -23,7 +23,7 @@ from nas.train.distil import Soft
 from nas.train.dropout import Bits, dropping
 from nas.train.initialise import initialise
 from nas.train.precision import autocast_type, make_scaler, memory_format
-from nas.train.resident import Resident, batches
+from nas.train.resident import Resident, batch_of, batches
 from nas.train.snapshots import Snapshots, State
 from nas.train.step import Forward, make_descent
 
@@ -182,7 +182,7 @@ class _Passes:
         self.network, self.recipe, self.data, self.soft = network, recipe, data, soft
         self.bits, self.generator = Bits(seeds[0]), Generator().manual_seed(seeds[1])  # of dropout, of the order
         self.device, self.shape = data.x.device, network.plan.architecture.input_shape
-        self.batch = min(recipe.batch_size, len(data))
+        self.batch = batch_of(network.plan.architecture, recipe.batch_size, len(data))
         self.steps = len(batches(torch.empty(len(data)), self.batch))  # of an epoch
         self.format = autocast_type(network, recipe, self.device)
         self.layout = memory_format(network)

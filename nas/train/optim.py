@@ -7,6 +7,10 @@ from torch import nn, optim
 from nas.recipe import OPTIMIZERS, Recipe
 from nas.train.weights import weight_matrices
 
+# Adam's epsilon: where a gradient is all rounding (BatchNorm cancels that of a feature that is constant in a batch) the
+# usual 1e-8 makes whole steps of it, and two machines, or a network in a group and alone, part ways
+EPSILON = 1e-6
+
 
 def make_optimizer(network: nn.Module, recipe: Recipe, name: str = "") -> optim.Optimizer:
     """The optimizer `name`, or the recipe's: of `sam` the Nesterov SGD beneath it, of `adam-sgd` the Adam it begins as.
@@ -20,9 +24,9 @@ def make_optimizer(network: nn.Module, recipe: Recipe, name: str = "") -> optim.
     decayed = {"params": matrices, "weight_decay": recipe.weight_decay}
     groups = [group for group in (decayed, {"params": others, "weight_decay": 0.0}) if group["params"]]
     if name == "adamw":
-        return optim.AdamW(groups, lr=recipe.lr, fused=True)
+        return optim.AdamW(groups, lr=recipe.lr, eps=EPSILON, fused=True)
     if name in ("adam", "adam-sgd"):
-        return optim.Adam(groups, lr=recipe.lr, fused=True)
+        return optim.Adam(groups, lr=recipe.lr, eps=EPSILON, fused=True)
     if name in ("sgd", "nesterov", "sam"):
         nesterov = name != "sgd" and recipe.momentum > 0  # of no momentum there is nothing to look ahead along
         return optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nas.architecture import Architecture
 from nas.dataset import Dataset, Part
 from nas.normalise import Affine, normalised
 from nas.ops import Shape
+
+
+def batch_of(architecture: Architecture, wanted: int, samples: int) -> int:
+    """Samples of a batch: as many as wanted, or all. Raises `ValueError` where BatchNorm has nothing to compare."""
+    alone = min(wanted, samples) == 1
+    for node, shape in zip(architecture.nodes, architecture.shapes, strict=True):
+        if alone and node.op == "batchnorm" and prod(shape[1:]) == 1:
+            raise ValueError(
+                "batch_size 1 leaves batchnorm nothing to compare with; --fix batch_size=2, or another norm"
+            )
+    return min(wanted, samples)
 
 
 def batches(permutation: Tensor, size: int) -> list[Tensor]:

@@ -15,17 +15,18 @@ from torch import Tensor, nn, optim
 
 from nas.recipe import Recipe
 from nas.train.fused.stack import Buffers, Stack
+from nas.train.optim import EPSILON
 from nas.train.schedule import Schedule
 
 
 class Adam:
-    """Adam (arXiv 1412.6980, algorithm 1) with torch's usual settings and a learning rate of 1.
+    """Adam (arXiv 1412.6980, algorithm 1) with a learning rate of 1.
 
     It calls the kernel of `torch.optim.Adam(fused=True)`, whose own bookkeeping takes as long as all else in a small
     step. That kernel has a private name: where a version of torch does not have it, the formula is written out.
     """
 
-    FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-8
+    FIRST, SECOND = 0.9, 0.999
     KERNEL = "_fused_adam_"
 
     def __init__(self, moved: list[nn.Parameter]) -> None:
@@ -43,14 +44,14 @@ class Adam:
         state["step"] += 1
         first, second = state["exp_avg"], state["exp_avg_sq"]
         if self.kernel is not None:
-            options = {"beta1": self.FIRST, "beta2": self.SECOND, "eps": self.EPSILON, "weight_decay": 0.0}
+            options = {"beta1": self.FIRST, "beta2": self.SECOND, "eps": EPSILON, "weight_decay": 0.0}
             flags = {"amsgrad": False, "maximize": False}
             self.kernel([moved], [gradient], [first], [second], [], [state["step"]], lr=1.0, **options, **flags)
             return
         taken = float(state["step"])
         first.lerp_(gradient, 1 - self.FIRST)  # m_t
         second.mul_(self.SECOND).addcmul_(gradient, gradient, value=1 - self.SECOND)  # v_t
-        spread = (second / (1 - self.SECOND**taken)).sqrt_().add_(self.EPSILON)
+        spread = (second / (1 - self.SECOND**taken)).sqrt_().add_(EPSILON)
         moved.addcdiv_(first, spread, value=-1 / (1 - self.FIRST**taken))  # - m^_t / (sqrt(v^_t) + eps)
 
 
@@ -145,7 +146,9 @@ class Descent:
         for name, value in self.optimizer.state[self.moved].items():
             whole = torch.is_tensor(value) and value.numel() == self.moved.numel() > 1
             views = self.stack.of_member(self.stack.buffers(value), member) if whole else []
-            found[name] = [view.clone() for view in views] if whole else value
+            found[name] = (
+                [view.clone() for view in views] if whole else value.clone() if torch.is_tensor(value) else value
+            )
         return found
 
     def recall(self, states: Sequence[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Trains a group of perceptrons as one: as `nas.train.loop.train` does with each alone, number for number."""
+"""Trains a group of perceptrons as one: as `nas.train.loop.train` does with each alone, up to rounding."""
 
 from __future__ import annotations
 

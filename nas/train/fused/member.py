@@ -21,7 +21,7 @@ from nas.train.fused.chain import chain_of
 from nas.train.fused.stack import parameters_of, statistics_of
 from nas.train.initialise import initialise
 from nas.train.loop import Fitted, NotFinite, Patience, common
-from nas.train.resident import Resident, batches
+from nas.train.resident import Resident, batch_of, batches
 from nas.train.schedule import Schedule
 
 
@@ -53,7 +53,7 @@ class Training:
         self.member, self.failure = member, list[Exception]()
         self.remembered: dict[str, Any] | None = None
         self.segment, self.stopping = member.segment or Segment(epochs), replace(member.stopping)
-        self.batch = min(member.recipe.batch_size, len(data))
+        self.batch = batch_of(member.architecture, member.recipe.batch_size, len(data))
         self.steps = len(batches(torch.empty(len(data)), self.batch))  # of an epoch
         chain = chain_of(member.architecture)
         if chain is None:

@@ -21,6 +21,7 @@ FLOPS = 5e10  # of matrix products, a second
 ELEMENT = 8e-9  # seconds for each element between the layers: normalisation, activation, dropout, both ways
 SHARED = 0.1  # the calls that are made once are to be no more than this share of a step ...
 MOST = 32  # ... but no more members than this are asked for
+FEW = 8  # samples: BatchNorm over fewer magnifies rounding too
 MEMORY = 1 << 29  # bytes of a group, where it is not said how many there are
 
 
@@ -40,6 +41,8 @@ def _likeness(candidate: Candidate, chain: Chain | None) -> tuple[Hashable, ...]
     if chain is None or recipe.optimizer not in FAMILIES or recipe.average != "none":
         return None
     if any(getattr(recipe, name) != DEFAULTS[name] for name in AUGMENTATIONS) or not _float32(recipe, chain):
+        return None
+    if recipe.batch_size < FEW and any(block.normed == "batchnorm" for block in chain.blocks):
         return None
     return candidate.architecture.input_shape, candidate.fidelity, candidate.span, recipe.batch_size, family(recipe)
 
