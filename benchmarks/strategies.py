@@ -2,11 +2,14 @@
 
     python -m benchmarks.strategies a --data nasbench201.csv.gz
     python -m benchmarks.strategies b --data nasbench201.csv.gz
-    python -m benchmarks.strategies c
+    python -m benchmarks.strategies c --plot regret.png
+    python -m benchmarks.strategies time --data nasbench201.csv.gz
 
 (a) NATS-Bench's protocol: 12 epochs are seen and paid for, simulated seconds are the limit, and the test accuracy after
 200 epochs of what looked best is reported. (b) Queries until the best cell is found, its mean validation accuracy after
 200 epochs being seen. (c) Regret on four regression problems, without a parameter budget and with one of a tenth.
+(time) What `ask` and `tell` take. A candidate that is asked for again is told again, at the cost of no query and no
+time; with `--again` it costs its time once more, as in the scripts of NATS-Bench.
 """
 
 from __future__ import annotations
@@ -19,9 +22,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from benchmarks.tables import interval, markdown, median_interval
-from benchmarks.tabular import cells, fcnet
+from benchmarks.tabular import cells, fcnet, timing
+from benchmarks.tabular.plot import Panel, draw
 from benchmarks.tabular.problem import Problem
 from benchmarks.tabular.simulation import Course, Simulation
 from nas.plugins import make
@@ -46,7 +51,7 @@ Task = tuple[str, str, Path | None, bool]  # the arguments of `problem`
 _held: dict[Task, Problem] = {}  # of this process: tables take seconds to read
 
 
-def play(task: Task, spec: str, seeds: Sequence[int], workers: int) -> list[Course]:
+def play(task: Task, spec: str, seeds: Sequence[int], workers: int, again: bool) -> list[Course]:
     """A run with each seed."""
     if task not in _held:
         _held.clear()
@@ -56,12 +61,12 @@ def play(task: Task, spec: str, seeds: Sequence[int], workers: int) -> list[Cour
     return [Simulation(strategy, held, seed, workers).run() for strategy, seed in zip(strategies, seeds, strict=True)]
 
 
-def courses(task: Task, spec: str, seeds: int, workers: int, pool: ProcessPoolExecutor | None) -> list[Course]:
+def courses(task: Task, spec: str, args: argparse.Namespace, pool: ProcessPoolExecutor | None) -> list[Course]:
     """As `play`, in order of the seeds, however many processes there are."""
-    chunks = [range(first, min(first + CHUNK, seeds)) for first in range(0, seeds, CHUNK)]
+    chunks = [range(first, min(first + CHUNK, args.seeds)) for first in range(0, args.seeds, CHUNK)]
     if pool is None:
-        return [course for chunk in chunks for course in play(task, spec, chunk, workers)]
-    futures = [pool.submit(play, task, spec, chunk, workers) for chunk in chunks]
+        return [course for chunk in chunks for course in play(task, spec, chunk, args.workers, args.again)]
+    futures = [pool.submit(play, task, spec, chunk, args.workers, args.again) for chunk in chunks]
     return [course for future in futures for course in future.result()]
 
 
@@ -98,18 +103,16 @@ def _copies(courses: Sequence[Course]) -> str:
     return f"{np.mean([c.told for c in courses]) / np.mean([len(c.rows) for c in courses]):.2f}"
 
 
-HEADS = {
-    "a": ["test accuracy, %", "queries", "told/query"],
-    "b": [
-        "queries to the best",
-        "median",
-        f"within {AT['b'][1]}",
-        f"not in {CAP:,}",
-        *(f"test % at {n}" for n in AT["b"]),
-        "told/query",
-    ],
-    "c": [*(f"median regret at {n}" for n in AT["c"]), "told/query"],
-}
+def head(which: str, reported: str) -> list[str]:
+    figures = {
+        "a": [reported, "queries"],
+        "b": ["queries to the best", "median", f"within {AT['b'][1]}", f"not in {CAP:,}"]
+        + [f"{reported} at {n}" for n in AT["b"]],
+        "c": [f"median {reported} at {n}" for n in AT["c"]],
+    }
+    return [*figures[which], "told/query"]
+
+
 ROWS = {"a": row_a, "b": row_b, "c": row_c}
 
 
@@ -119,36 +122,57 @@ def tasks(which: str, data: Path | None) -> list[Task]:
     return [(which, name, data, False) for name in cells.DATASETS]
 
 
-def compare(args: argparse.Namespace, pool: ProcessPoolExecutor | None) -> None:
-    seeds = args.seeds or SEEDS[args.which]
-    print(f"{seeds} seeds, {args.workers} worker(s); 95 % intervals.")
+def compare(args: argparse.Namespace, pool: ProcessPoolExecutor | None) -> list[Panel]:
+    """Print a table for each problem."""
+    panels = []
     for task in tasks(args.which, args.data):
         held = problem(*task)
-        title = (
-            held.name if held.space.budget is None else f"{held.name}, at most {held.space.budget.most:,} parameters"
-        )
-        rows = []
+        title, rows, found = held.name, [], {}
+        if held.space.budget is not None:
+            title += f", at most {held.space.budget.most:,} parameters"
         for spec in args.strategies:
-            found = courses(task, spec, seeds, args.workers, pool)
-            rows.append([spec, *ROWS[args.which](held, found)])
-        print(f"\n{markdown([title, *HEADS[args.which]], rows)}", flush=True)
+            found[spec] = courses(task, spec, args, pool)
+            rows.append([spec, *ROWS[args.which](held, found[spec])])
+        print(f"\n{markdown([title, *head(args.which, held.reported)], rows)}", flush=True)
+        panels.append(Panel(title, held, found, queries=AT.get(args.which, (0,))[-1]))
+    return panels
+
+
+def run(args: argparse.Namespace) -> None:
+    if args.data is None and args.which in ("a", "b"):
+        print("Without --data there are no accuracies after 12 epochs, and none of the test images.\n", flush=True)
+    if args.which == "time":
+        print(timing.measure(args.strategies, problem("b", "cifar10", args.data)))
+        return
+    print(f"{args.seeds} seeds, {args.workers} worker(s); 95 % intervals.", flush=True)
+    if args.processes == 1:
+        panels = compare(args, None)
+    else:
+        with _pool(args.processes) as pool:
+            panels = compare(args, pool)
+    if args.plot is not None:
+        draw(panels, args.plot)
+
+
+def _pool(processes: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(processes, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("which", choices=tuple(SEEDS))
+    parser.add_argument("which", choices=(*SEEDS, "time"))
     parser.add_argument("--strategies", nargs="+", metavar="SPEC", default=STRATEGIES)
-    parser.add_argument("--seeds", type=int, help="number of runs; default: 500 of a, 200 of b and c")
+    parser.add_argument("--seeds", type=int, help="number of runs, at least 2; default: 500 of a, 200 of b and c")
     parser.add_argument("--data", type=Path, metavar="FILE", help="nasbench201.csv.gz")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--again", action="store_true", help="a training costs its time each time it is asked for")
     parser.add_argument("--processes", type=int, choices=(1, 2), default=1, help="that play runs")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="best so far, as .png or .svg")
     args = parser.parse_args()
+    args.seeds = args.seeds or SEEDS.get(args.which, 0)
+    torch.set_num_threads(1)
     try:
-        if args.processes == 1:
-            compare(args, None)
-        else:
-            with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool:
-                compare(args, pool)
+        run(args)
     except ValueError as error:
         sys.exit(f"error: {error}")
 

@@ -79,15 +79,23 @@ def queries(dataset: str, data: Path | None, most: int) -> Problem:
     """Mean validation accuracy after 200 epochs is seen; the goal is the cell that has most of it."""
     table = figures(data)
     seen = table[f"{dataset}_val200"]
-    result = table.get(f"{dataset}_test200", np.full(len(seen), np.nan))
-    goal = int(seen.argmax())
-    return _problem(dataset, seen, table[f"{dataset}_train_time200"], result, queries=most, goal=goal)
+    costs, goal = table[f"{dataset}_train_time200"], int(seen.argmax())
+    if f"{dataset}_test200" not in table:
+        return _problem(dataset, seen, costs, seen, "validation accuracy", queries=most, goal=goal)
+    return _problem(dataset, seen, costs, table[f"{dataset}_test200"], queries=most, goal=goal)
 
 
-def _problem(dataset: str, seen: np.ndarray, costs: np.ndarray, results: np.ndarray, **limits: Any) -> Problem:
+def _problem(
+    dataset: str,
+    seen: np.ndarray,
+    costs: np.ndarray,
+    results: np.ndarray,
+    reported: str = "test accuracy",
+    **limits: Any,
+) -> Problem:
     space = Cells((3, 32, 32) if dataset != "imagenet" else (3, 16, 16), CLASSES[dataset])
     rows = numbered(dict.fromkeys(EDGES, OPERATIONS))
-    return Problem(DATASETS[dataset], space, rows, seen[np.newaxis], costs, results, **limits)
+    return Problem(DATASETS[dataset], space, rows, seen[np.newaxis], costs, results, f"{reported}, %", **limits)
 
 
 @lru_cache(maxsize=2)

@@ -88,7 +88,7 @@ def problem(dataset: str, most: int, *, budgeted: bool = False) -> Problem:
     space = FCNet((INPUTS[dataset],), 1, budget)
     means = losses.mean(0)
     best = means[params <= budget.most].min() if budget else means.min()
-    return Problem(dataset, space, numbered(FORKS), -losses, costs, means - best, queries=most)
+    return Problem(dataset, space, numbered(FORKS), -losses, costs, means - best, "regret", queries=most)
 
 
 @lru_cache(maxsize=1)

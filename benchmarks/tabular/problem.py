@@ -32,6 +32,7 @@ class Problem:
     rewards: np.ndarray  # (draws, rows)
     costs: np.ndarray  # (rows,), simulated seconds
     results: np.ndarray  # (rows,)
+    reported: str  # what `results` are
     seconds: float = float("inf")
     queries: int | None = None
     goal: int | None = None

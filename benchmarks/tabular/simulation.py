@@ -42,11 +42,14 @@ class Flight:
 class Simulation:
     """One run. A candidate that was looked up before is told again at once, and costs neither time nor a query.
 
-    So it is in `nas.study`, whose bound on copies in a row holds here too.
+    So it is in `nas.study`, whose bound on copies in a row holds here too. With `again` it costs its time once more.
     """
 
-    def __init__(self, strategy: Strategy, problem: Problem, seed: int, workers: int = 1) -> None:
+    def __init__(
+        self, strategy: Strategy, problem: Problem, seed: int, workers: int = 1, *, again: bool = False
+    ) -> None:
         self.strategy, self.problem, self.seed, self.workers = strategy, problem, seed, workers
+        self.again = again
         self.seen = problem.seen(seed)
         self.clock, self.asked, self.told, self.copies = 0.0, 0, 0, 0
         self.flying: dict[int, Flight] = {}  # by row
@@ -77,12 +80,13 @@ class Simulation:
         row = self.problem.row(candidate)
         self.asked += 1
         self.copies += 1
-        if row in self.ended:
+        if row in self.ended and not self.again:
             self._tell(number, candidate, row, copy_of=self.ended[row][1])
         elif row in self.flying:
             self.flying[row].copies.append((number, candidate))
         else:
-            self.copies, self.flying[row] = 0, Flight(number, candidate, [])
+            self.copies = self.copies if row in self.ended else 0
+            self.flying[row] = Flight(number, candidate, [])
             heapq.heappush(self.landings, (self.clock + float(self.problem.costs[row]), number, row))
 
     def _pending(self) -> Sequence[Candidate]:
@@ -91,12 +95,11 @@ class Simulation:
 
     def _land(self, row: int) -> None:
         flight = self.flying.pop(row)
-        self.ended[row] = self.clock, flight.number
-        self._tell(flight.number, flight.candidate, row)
-        for number, candidate in flight.copies:
-            self._tell(number, candidate, row, copy_of=flight.number)
+        _, original = self.ended.setdefault(row, (self.clock, flight.number))
+        for number, candidate in [(flight.number, flight.candidate), *flight.copies]:
+            self._tell(number, candidate, row, copy_of=None if number == original else original)
 
-    def _tell(self, number: int, candidate: Candidate, row: int, copy_of: int | None = None) -> None:
+    def _tell(self, number: int, candidate: Candidate, row: int, copy_of: int | None) -> None:
         self.told += 1
         value = float(self.seen[row])
         self.strategy.tell(Trial(number, candidate, 0, (value,), copy_of=copy_of, elapsed=self.clock))
