@@ -58,7 +58,10 @@ def play(task: Task, spec: str, seeds: Sequence[int], workers: int, again: bool)
         _held[task] = problem(*task)
     held = _held[task]
     strategies = (make("strategies", spec, Strategy, held.space) for _ in seeds)
-    return [Simulation(strategy, held, seed, workers).run() for strategy, seed in zip(strategies, seeds, strict=True)]
+    return [
+        Simulation(strategy, held, seed, workers, again=again).run()
+        for strategy, seed in zip(strategies, seeds, strict=True)
+    ]
 
 
 def courses(task: Task, spec: str, args: argparse.Namespace, pool: ProcessPoolExecutor | None) -> list[Course]:

@@ -264,6 +264,7 @@ def test_random_search_and_evolution_are_where_nats_bench_has_them(capsys: pytes
         courses = strategies.play(task, spec, range(60), 1, again=True)
         found[spec] = [held.results[course.incumbents()[-1]] for course in courses]
         assert all(course.ends[-1] <= 20_000 for course in courses)
+        assert all(course.told < 200 for course in courses)  # as many as can be paid for
     means = [float(np.mean(values)) for values in found.values()]
     assert means == pytest.approx([93.86, 94.09], abs=0.15)  # three standard errors
 

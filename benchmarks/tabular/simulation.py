@@ -70,7 +70,7 @@ class Simulation:
         return Course(rows, self.seen[rows], np.array([end for end, _ in self.ended.values()]), self.told)
 
     def _may_ask(self) -> bool:
-        begun = len(self.ended) + len(self.flying)
+        begun = len(self.ended) + sum(row not in self.ended for row in self.flying)
         enough = self.problem.queries is not None and begun >= self.problem.queries
         return not enough and self.problem.goal not in self.ended and self.copies < COPIES
 
