@@ -80,7 +80,9 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.fill_between(points, low, high, color=colour, alpha=0.18, lw=0)
         lowest.append((middle[len(middle) // 10], middle[middle > 0].min()))
     axes.set_title(panel.title)
-    axes.set_xlabel("simulated seconds" if panel.timed else "queries")
+    axes.set_xlabel("simulated seconds, in thousands" if panel.timed else "queries")
+    if panel.timed:
+        axes.xaxis.set_major_formatter(lambda seconds, _: f"{seconds / 1000:g}")
     axes.set_ylabel(f"{panel.problem.reported} ({'median' if panel.regrets else 'mean'})")
     axes.set_xlim(0, panel.points[-1])
     if panel.regrets:  # what is zero lies below the axis
