@@ -132,7 +132,7 @@ def compare(args: argparse.Namespace, pool: ProcessPoolExecutor | None) -> list[
         held = problem(*task)
         title, rows, found = held.name, [], {}
         if held.space.budget is not None:
-            title += f", at most {held.space.budget.most:,} parameters"
+            title += f", budget {held.space.budget.most:,}"
         for spec in args.strategies:
             found[spec] = courses(task, spec, args, pool)
             rows.append([spec, *ROWS[args.which](held, found[spec])])

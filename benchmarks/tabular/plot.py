@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from benchmarks.tables import interval, median_interval
 from benchmarks.tabular.problem import Problem
@@ -70,7 +71,7 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
 
 
 def _panel(axes: Axes, panel: Panel) -> None:
-    lowest = []
+    lowest, highest = [], []
     for (spec, courses), colour in zip(panel.courses.items(), cycle(COLOURS), strict=False):
         results = panel.results(courses)
         begun = np.isfinite(results).all(0)
@@ -78,7 +79,9 @@ def _panel(axes: Axes, panel: Panel) -> None:
         middle, low, high = np.array([_middle(column, panel.regrets) for column in results.T]).T
         axes.plot(points, middle, color=colour, lw=1.6, label=spec)
         axes.fill_between(points, low, high, color=colour, alpha=0.18, lw=0)
-        lowest.append((middle[len(middle) // 10], middle[middle > 0].min()))
+        early = len(middle) // 10  # the first few points would hide the rest
+        lowest.append(middle[early:].min() if not panel.regrets else middle[middle > 0].min())
+        highest.append(high[early:].max() if not panel.regrets else middle[early])
     axes.set_title(panel.title)
     axes.set_xlabel("simulated seconds, in thousands" if panel.timed else "queries")
     if panel.timed:
@@ -87,9 +90,11 @@ def _panel(axes: Axes, panel: Panel) -> None:
     axes.set_xlim(0, panel.points[-1])
     if panel.regrets:  # what is zero lies below the axis
         axes.set_yscale("log")
-        axes.set_ylim(0.7 * min(least for _, least in lowest), 10 * max(early for early, _ in lowest))
-    else:  # the first few queries would hide the rest
-        axes.set_ylim(bottom=min(early for early, _ in lowest))
+        axes.yaxis.set_major_formatter(lambda regret, _: f"{regret:.0e}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.set_ylim(0.7 * min(lowest), 3 * max(highest))
+    else:
+        axes.set_ylim(min(lowest), max(highest) + 0.05 * (max(highest) - min(lowest)))
 
 
 def _middle(values: np.ndarray, regrets: bool) -> tuple[float, float, float]:
