@@ -141,7 +141,19 @@ def compare(args: argparse.Namespace, pool: ProcessPoolExecutor | None) -> list[
     return panels
 
 
+def check(args: argparse.Namespace) -> None:
+    """Raise `ValueError` before hours have been spent."""
+    if args.seeds is not None and args.seeds < 2:
+        raise ValueError(f"--seeds must be at least 2, since an interval needs two runs, got {args.seeds}")
+    if args.workers < 1:
+        raise ValueError(f"--workers must be at least 1, got {args.workers}")
+    if args.plot is not None and not args.plot.absolute().parent.is_dir():
+        raise ValueError(f"--plot {args.plot}: there is no folder {args.plot.parent}; make it first")
+
+
 def run(args: argparse.Namespace) -> None:
+    check(args)
+    args.seeds = args.seeds or SEEDS.get(args.which, 0)
     if args.data is None and args.which in ("a", "b"):
         print("Without --data there are no accuracies after 12 epochs, and none of the test images.\n", flush=True)
     if args.which == "time":
@@ -161,7 +173,7 @@ def _pool(processes: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(processes, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("which", choices=(*SEEDS, "time"))
     parser.add_argument("--strategies", nargs="+", metavar="SPEC", default=STRATEGIES)
@@ -171,8 +183,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="a training costs its time each time it is asked for")
     parser.add_argument("--processes", type=int, choices=(1, 2), default=1, help="that play runs")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="best so far, as .png or .svg")
-    args = parser.parse_args()
-    args.seeds = args.seeds or SEEDS.get(args.which, 0)
+    args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     try:
         run(args)
