@@ -150,7 +150,19 @@ class SearchSpace(ABC):
 
     def default(self) -> Candidate:
         """The candidate of all defaults; where one does not fit the budget, the nearest that does."""
-        return self.draw(lambda name, options, weights: nearest_to(self._usual(name), options))
+        return self.nearest({})
+
+    def nearest(self, values: Mapping[str, Scalar]) -> Candidate:
+        """The candidate of these decisions; of one that does not fit the nearest that does, of others the default.
+
+        With `{**parent.values, name: value}` a neighbour of `parent`: as of `mutate`, but without any chance.
+        """
+
+        def answer(name: str, options: Sequence[Scalar], weights: Sequence[float]) -> int:
+            kept = _kept(values, name, options)
+            return nearest_to(self._usual(name), options) if kept is None else kept
+
+        return self.draw(answer)
 
     def mutate(self, parent: Candidate, rng: np.random.Generator) -> Candidate:
         """`parent` with one decision changed; what follows from it is kept, or is the nearest that still fits."""
@@ -275,11 +287,17 @@ def _weighted(weights: Sequence[float], rng: np.random.Generator) -> int:
     return bisect_right(total, rng.random() * total[-1])
 
 
-def _inherit(
-    values: Mapping[str, Any], name: str, options: Sequence[Any], weights: Sequence[float], rng: np.random.Generator
-) -> int:
-    """The option that `values` has at this fork; the nearest number; a weighted draw where there is neither."""
+def _kept(values: Mapping[str, Any], name: str, options: Sequence[Any]) -> int | None:
+    """The option that `values` has at this fork; the nearest number; None where there is neither."""
     wanted = values.get(name)
     if name in values and (wanted in options or (is_number(wanted) and all(map(is_number, options)))):
         return nearest_to(wanted, options)
-    return _weighted(weights, rng)
+    return None
+
+
+def _inherit(
+    values: Mapping[str, Any], name: str, options: Sequence[Any], weights: Sequence[float], rng: np.random.Generator
+) -> int:
+    """What is kept of `values`; where that is nothing, a weighted draw."""
+    kept = _kept(values, name, options)
+    return _weighted(weights, rng) if kept is None else kept
