@@ -14,6 +14,7 @@ import numpy as np
 from nas.dataset import Array, Dataset
 from nas.job import Job, Member, Outcome, Teacher
 from nas.live import Watch
+from nas.objectives import ACCURACY, with_costs
 from nas.resample import Cut, sampled
 from nas.resample import folds as folded
 from nas.space import Candidate
@@ -33,7 +34,7 @@ class Stopping:
 
 
 class Training:
-    """Trains the candidate's network; the objective is validation accuracy, the mean over `folds`.
+    """Trains the candidate's network; the first objective is validation accuracy, the mean over `folds`.
 
     In the search it is that of the best epoch; in a final training that of the last one, which is not flattered.
     `fused`: perceptrons by `nas.train.fused`, alone or several at once, with the same numbers up to rounding.
@@ -48,8 +49,10 @@ class Training:
         folds: int = 1,
         seed: int = 0,
         fused: bool = True,
+        objectives: Sequence[str] = (ACCURACY,),
     ) -> None:
         self.dataset, self.stopping, self.seed, self.fused = dataset, stopping, seed, fused
+        self.objectives = objectives
         part = sampled(dataset, sample, seed)
         self.whole = Cut(dataset)
         searched = self.whole if part is dataset else Cut(part)
@@ -171,9 +174,11 @@ class Training:
             metrics["teacher"] = job.teacher.number
         if together > 1:
             metrics["together"] = together
+        if "-flops" in self.objectives:  # the log has the parameters in any case
+            metrics["flops"] = job.candidate.architecture.flops
         which = [{"fold": n} if len(fits) > 1 else {} for n in range(1, len(fits) + 1)]
         curve = tuple({**row, **which[n]} for n, fit in enumerate(fits) for row in fit.curve)
-        return Outcome((value,), metrics, curve)
+        return Outcome(with_costs(value, job.candidate.architecture, self.objectives), metrics, curve)
 
     def check(self, candidate: Candidate) -> list[str]:
         """Warnings about the training part, from a small network; a sentence each.

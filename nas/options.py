@@ -14,6 +14,7 @@ import yaml
 from nas.budget import Budget, parse_size
 from nas.narrow import Narrowing
 from nas.normalise import NORMALISATIONS
+from nas.objectives import ACCURACY, read_objectives
 from nas.ops import Scalar
 from nas.plugins import nearest, parse_value
 
@@ -31,6 +32,7 @@ class Options:
     space: Any = "mlp"
     data: Any = "digits"
     strategy: Any = "evolution"
+    objective: tuple[str, ...] = (ACCURACY,)
     trials: int | None = None
     time: float | None = None
     epochs: int = 8
@@ -254,6 +256,7 @@ def _device(key: str, value: Any) -> str:
 
 _READ: dict[str, Callable[[str, Any], Any]] = {
     "budget": lambda key, value: parse_size(value),
+    "objective": read_objectives,
     "trials": _integer(1),
     "time": lambda key, value: parse_time(value),
     "epochs": _integer(1),

@@ -32,9 +32,9 @@ def concluded(trial: Trial, result: Result) -> tuple[Trial, str]:
         if getattr(result, "storage", False):
             raise OSError(str(result))
         return replace(trial, error=str(result) or type(result).__name__), getattr(result, "trace", "")
-    if len(result.values) != 1 or not math.isfinite(result.values[0]):
-        return replace(trial, error=f"the objective is not one number, or not finite: {result.values}"), ""
-    values, curve = (float(result.values[0]),), tuple(map(finite, result.curve))
+    if not result.values or not all(map(math.isfinite, result.values)):
+        return replace(trial, error=f"the objectives are not all finite, or there are none: {result.values}"), ""
+    values, curve = tuple(map(float, result.values)), tuple(map(finite, result.curve))
     return replace(trial, values=values, metrics=finite(result.metrics), curve=curve), ""
 
 

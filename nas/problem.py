@@ -12,6 +12,7 @@ from nas import plugins
 from nas.dataset import Arrays, Dataset, Source
 from nas.normalise import check_normalisation
 from nas.options import Options
+from nas.provenance import words
 from nas.space import SearchSpace
 from nas.strategy import Strategy
 
@@ -39,6 +40,12 @@ class Problem:
 
     def strategy(self, spec: Any) -> Strategy:
         made: Strategy = _plugin("strategies", spec, Strategy, self.space)
+        wanted = self.options.objective
+        if len(wanted) > made.objectives:
+            raise ValueError(
+                f"--objective {','.join(wanted)} is too much for strategy {words(spec)}, which weighs "
+                f"{made.objectives:g} at a time; give --strategy nsga2 or random"
+            )
         made.plan(self.options.epochs)
         return made
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nas.ensemble import Joint
+from nas.objectives import front
 from nas.selection import Finalist, finalists_of
 from nas.trial import Trial, best_first
 
@@ -43,6 +44,11 @@ class Result:
         for trial in best_first([*self.trials, *self.baseline]):
             return trial
         raise ValueError(f"no trial in {self.path} has a result; see errors.log there")
+
+    @property
+    def front(self) -> list[Trial]:
+        """The trials that no other dominates: with several objectives the trade-offs, best accuracy first."""
+        return front([*self.trials, *self.baseline])
 
     @property
     def chosen(self) -> str:

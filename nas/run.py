@@ -51,7 +51,8 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
         warnings = check(dataset)
         stopping = Stopping(options.epochs, options.patience, options.min_change, options.patience_from)
         sample, folds, seed = options.sample, options.folds, options.seed
-        training = Training(dataset, stopping, sample=sample, folds=folds, seed=seed, fused=options.fused)
+        how: dict[str, Any] = {"fused": options.fused, "objectives": options.objective}
+        training = Training(dataset, stopping, sample=sample, folds=folds, seed=seed, **how)
         same = identity(options, dataset)
         path, facts = options.out or Path("runs") / run_name(same), config(options, dataset)
         directory = RunDirectory(path, facts, same)
@@ -123,7 +124,7 @@ class _Run:
             result = replace(result, final=ended, interrupted=True)
         finally:
             self._executor.shutdown(cancel_futures=True)
-            self.directory.write_csv(searched.trials)
+            self.directory.write_csv(searched.trials, result.front)
             for log in logs:
                 log.close()
         if not best_first([*result.trials, *result.baseline]):

@@ -190,8 +190,8 @@ class RunDirectory:
         folder.mkdir(parents=True, exist_ok=True)
         return lambda number: folder / f"trial-{number:05d}.jsonl"
 
-    def write_csv(self, trials: list[Trial]) -> None:
-        """trials.csv: one row a trial, one column a choice and a metric."""
+    def write_csv(self, trials: Sequence[Trial], front: Sequence[Trial] = ()) -> None:
+        """trials.csv: one row a trial, one column a choice and a metric; of several objectives, who is in `front`."""
         rows = []
         for trial in sorted(trials, key=lambda t: t.number):
             data = trial.to_json()
@@ -200,6 +200,8 @@ class RunDirectory:
                 for key in ("number", "params", "network", "fidelity", "seed", "error", "copy_of", "elapsed")
             }
             flat["value"] = data["values"][0] if data["values"] else None
+            if len(trial.values) > 1:
+                flat["front"] = any(trial is other for other in front)
             facts = {**flat, **data["metrics"]}
             choices = {f"choice {k}" if k in facts else k: v for k, v in data["choices"].items()}
             rows.append({**facts, **choices})

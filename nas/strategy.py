@@ -18,6 +18,8 @@ class Strategy(ABC):
     the space's own verbs (`sample`, `mutate`, `crossover`, `draw`), which keep them inside the parameter budget.
     """
 
+    objectives: float = 1  # how many values of a trial it can weigh, the first ones; infinity: any number
+
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
 

@@ -33,17 +33,21 @@ def print_result(result: Result, options: Options, console: Console, quiet: bool
 
 
 def _table(result: Result, options: Options) -> Table:
+    """The best five; where there are several objectives, all that no other dominates."""
     searched = {id(trial) for trial in result.trials}
-    table = Table(title=f"The best networks inside the parameter budget of {format_size(options.budget)}")
-    for column in ("accuracy", "parameters", "of budget", "trial"):
+    several, counted = len(options.objective) > 1, "-flops" in options.objective
+    shown = f"front of {', '.join(options.objective)}" if several else "best networks"
+    table = Table(title=f"The {shown} inside the parameter budget of {format_size(options.budget)}")
+    for column in ("accuracy", "parameters", "of budget", *["FLOPs"] * counted, "trial"):
         table.add_column(column, justify="right")
     table.add_column("network")
     originals = [t for t in best_first([*result.trials, *result.baseline]) if t.copy_of is None]
-    for trial in originals[:5]:
+    for trial in result.front if several else originals[:5]:
         found = str(trial.number) if id(trial) in searched else f"random {trial.number}"
         share = f"{100 * trial.params / options.budget:.1f} %"
         accuracy, size = f"{100 * trial.value:.2f} %", f"{trial.params:,}"
-        table.add_row(accuracy, size, share, found, str(trial.candidate.architecture))
+        flops = [f"{trial.candidate.architecture.flops:,}"] * counted
+        table.add_row(accuracy, size, share, *flops, found, str(trial.candidate.architecture))
     return table
 
 

@@ -29,9 +29,9 @@ class Trial:
 
     @property
     def value(self) -> float:
-        """The objective. Raises `ValueError` where there is none, or more than one."""
-        if len(self.values) != 1:
-            raise ValueError(f"trial {self.number} has {len(self.values)} values, not one ({self.error or 'no error'})")
+        """The first objective. Raises `ValueError` where there is none."""
+        if not self.values:
+            raise ValueError(f"trial {self.number} has no value ({self.error or 'no error'})")
         return self.values[0]
 
     @property
@@ -76,7 +76,7 @@ class Trial:
         )
         if not all(isinstance(v, int | float) and math.isfinite(v) for v in numbers):
             raise ValueError("a value is not a finite number")
-        if not isinstance(trial.number, int) or trial.number < 0 or len(trial.values) != (trial.error is None):
+        if not isinstance(trial.number, int) or trial.number < 0 or bool(trial.values) != (trial.error is None):
             raise ValueError(f"number {trial.number!r} with values {trial.values} and error {trial.error!r}")
         if not 0 < trial.candidate.fidelity <= trial.candidate.span:
             raise ValueError(f"a fidelity of {data['fidelity']!r} on a horizon of {data['horizon']!r}")

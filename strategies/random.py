@@ -14,6 +14,8 @@ from nas.trial import Trial
 class Random(Strategy):
     """Draws from the space, uniformly within each depth where the space counts exactly."""
 
+    objectives = float("inf")
+
     def ahead(self) -> float:
         return float("inf")
 

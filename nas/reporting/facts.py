@@ -46,12 +46,13 @@ class Tried:
     elapsed: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
     curve: Sequence[Mapping[str, float]] = ()
+    values: tuple[float, ...] = ()  # all objectives
 
     @classmethod
     def of(cls, arm: str, row: Row) -> Tried:
         """Raises `KeyError`, `TypeError` or `ValueError` where the row is no trial."""
         values = [float(value) for value in row["values"]]
-        value = values[0] if len(values) == 1 and math.isfinite(values[0]) else None
+        value = values[0] if values and all(map(math.isfinite, values)) else None
         return cls(
             arm=arm,
             number=int(row["number"]),
@@ -67,6 +68,7 @@ class Tried:
             elapsed=float(row.get("elapsed") or 0.0),
             metrics=_numbers(row.get("metrics") or {}),
             curve=tuple(_numbers(epoch) for epoch in row.get("curve") or ()),
+            values=() if value is None else tuple(values),
         )
 
     @property

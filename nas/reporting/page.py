@@ -20,7 +20,7 @@ from nas.reporting.figures import Drawn
 from nas.reporting.finals import Finalist, chosen, finalists, handed_over
 from nas.reporting.importance import EPOCHS, Effect, Importance, effects, importance, reason_against, varied
 from nas.reporting.svg import inline, save, style, width
-from nas.reporting.tables import ablation, costs, failures, found_by, layers
+from nas.reporting.tables import ablation, costs, failures, found_by, layers, trade_offs
 from nas.wanted import Wanted
 
 LEGIBLE = 1.1  # pixels of a unit of a network's picture, whose letters are 8 units high
@@ -51,6 +51,7 @@ def write(path: Path) -> Path:
         "matter": matter,
         "options": options,
         "ablation": ablation(run, run.original(_searched(run, best)), options) if run.ranked else None,
+        "front": trade_offs(run),
         "costs": costs(run),
         "failures": failures(run.failed),
     }
@@ -116,6 +117,7 @@ def _head(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
     facts = {
         "Search space": config.get("space"),
         "Strategy": config.get("strategy"),
+        "Objective": ", ".join(map(str, config.get("objective") or ("accuracy",))),
         "Parameter budget": f"{run.budget:,}" if run.budget else "none recorded",
         "Tuning budget": conditions.tuning(run),
         "Each training": conditions.stopping(run),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from nas.architecture import Architecture
 from nas.drawing import words
+from nas.objectives import ACCURACY, front
 from nas.reporting.facts import ARMS, Run, Tried
 from nas.reporting.finals import Finalist
 from nas.reporting.importance import Effect, word
@@ -154,6 +155,30 @@ def ablation(run: Run, best: Tried, effects: Sequence[tuple[str, Sequence[Effect
     )
     head = ("choice", "validation accuracy (%)", "difference (points)", "parameters", "epochs")
     return Table(caption, head, tuple(rows))
+
+
+def trade_offs(run: Run) -> Table | None:
+    """The networks that no other beats in everything, where there are several objectives."""
+    names = [str(name) for name in run.config.get("objective") or ()]
+    best = front(row for row in run.tried if len(row.values) == len(names) > 1)
+    others = [n for n, name in enumerate(names) if name not in (ACCURACY, "-params")]
+    rows = [
+        (
+            row.network,
+            f"{100 * row.score:.2f}",
+            f"{row.params:,}",
+            *(f"{-row.values[n]:,.0f}" for n in others),
+            f"{row.number}" if row.arm == "search" else f"random {row.number}",
+        )
+        for row in best
+    ]
+    caption = (
+        f"The front of {', '.join(names)}: of all networks that were tried those that no other beats in everything, as "
+        "the search saw them. One training each, so that small differences in accuracy may be chance."
+    )
+    costs = (names[n].removeprefix("-") for n in others)
+    head = ("network", "validation accuracy (%)", "parameters", *costs, "trial")
+    return Table(caption, head, tuple(rows)) if rows else None
 
 
 def _few(beside: Sequence[Neighbour]) -> list[Neighbour]:
