@@ -28,12 +28,12 @@ T = TypeVar("T", bound=Valued)
 
 def read_objectives(key: str, value: Any) -> tuple[str, ...]:
     """`'accuracy,-params' -> ('accuracy', '-params')`. Raises `ValueError`."""
-    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
-    fits = isinstance(names, list | tuple) and all(name in COSTS for name in names[1:]) and names[:1]
-    if not fits or names[0] != ACCURACY or len(set(names)) < len(names):
+    given = value.split(",") if isinstance(value, str) else value
+    names = tuple(str(name).strip() for name in given) if isinstance(given, list | tuple) else ()
+    if names[:1] != (ACCURACY,) or not COSTS.keys() >= set(names[1:]) or len(set(names)) < len(names):
         costs = " or ".join(COSTS)
         raise ValueError(f"{key} must be {ACCURACY}, alone or followed by {costs}, each once; got {value!r}")
-    return tuple(names)
+    return names
 
 
 def with_costs(accuracy: float, architecture: Architecture, objectives: Sequence[str]) -> tuple[float, ...]:

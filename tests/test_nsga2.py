@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,10 @@ def test_a_row_s_front_is_the_longest_chain_of_those_that_dominate_it(values: li
 def test_the_front_of_trials_is_that_of_brute_force(values: list[tuple[int, ...]]) -> None:
     candidate = line().default()
     trials = [Trial(n, candidate, 0, tuple(map(float, row))) for n, row in enumerate(values)]
-    trials += [Trial(99, candidate, 0, error="out of memory"), Trial(98, candidate, 0, (9.0,) * len(values[0]), copy_of=1)]
+    trials += [
+        Trial(99, candidate, 0, error="out of memory"),
+        Trial(98, candidate, 0, (9.0,) * len(values[0]), copy_of=1),
+    ]
     wanted = [n for n, row in enumerate(values) if not any(dominates(other, row) for other in values)]
     found = front(trials)
     assert sorted(trial.number for trial in found) == wanted
@@ -105,7 +109,7 @@ def test_it_comes_nearer_to_the_front_than_chance(objectives: int) -> None:
     def score(candidate: Candidate) -> tuple[float, ...]:
         """As deep as can be, with widths that fall by halves; and as few parameters as can be."""
         widths = [float(v) for name, v in candidate.values.items() if name.startswith("width")]  # type: ignore[arg-type]
-        shape = sum(b == a / 2 for a, b in zip(widths, widths[1:], strict=False)) + len(widths)
+        shape = sum(b == a / 2 for a, b in pairwise(widths)) + len(widths)
         return (float(shape), -float(candidate.architecture.num_params))[:objectives]
 
     def best(strategy: Any, seed: int) -> float:
@@ -119,5 +123,7 @@ def test_it_comes_nearer_to_the_front_than_chance(objectives: int) -> None:
 
     everything = sorted({score(candidate) for candidate in line()})
     learned = [best(NSGA2(line(), population=8, start="random"), seed) for seed in range(10)]
-    chance = [best(NSGA2(line(), population=99, start="random"), seed) for seed in range(10)]  # never past its first one
+    chance = [
+        best(NSGA2(line(), population=99, start="random"), seed) for seed in range(10)
+    ]  # never past its first one
     assert np.mean(learned) < np.mean(chance)
