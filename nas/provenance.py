@@ -15,6 +15,7 @@ from typing import Any
 from nas.budget import format_size
 from nas.dataset import Dataset
 from nas.events import public
+from nas.objectives import ACCURACY
 from nas.options import Options
 
 # options that may differ between a search and its continuation: how much of it, where, and what follows it
@@ -42,6 +43,8 @@ WITHOUT_EFFECT = {
 def identity(options: Options, dataset: Dataset) -> dict[str, Any]:
     """All that makes two searches the same one: trials of one may only stand beside trials of its like."""
     given = {f.name: plain(getattr(options, f.name)) for f in fields(options) if f.name not in WITHOUT_EFFECT}
+    if options.objective == (ACCURACY,):
+        del given["objective"]  # runs from before there were several have none
     return {**given, "data": dataset.name, "fingerprint": dataset.fingerprint, "normalise": dataset.normalise}
 
 

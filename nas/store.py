@@ -137,11 +137,11 @@ class RunDirectory:
             there = dict(yaml.safe_load(config.read_text(encoding="utf-8"))["identity"])
         except (OSError, yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, ValueError):
             raise ValueError(f"{config} is damaged, or no search's; restore the file or give another --out") from None
-        differing = [key for key in identity if there.get(key) != identity[key]]
+        differing = [key for key in {**identity, **there} if there.get(key) != identity.get(key)]
         if len(differing) > 1 and "fingerprint" in differing:
             differing.remove("fingerprint")  # it follows from the data and the seed
         if differing:
-            shown = "; ".join(f"{key} is {there.get(key)!r} there and {identity[key]!r} now" for key in differing)
+            shown = "; ".join(f"{key} is {there.get(key)!r} there and {identity.get(key)!r} now" for key in differing)
             raise ValueError(f"{self.path} holds another search ({shown}); give another --out, or the same options")
 
     def weights_of(self, arm: str) -> Callable[[int], Path]:

@@ -28,7 +28,7 @@ class NSGA2(Strategy):
     objectives = float("inf")
 
     def __init__(
-        self, space: SearchSpace, *, population: int = 20, crossover: float = 0.9, start: str = "default"
+        self, space: SearchSpace, *, population: int = 10, crossover: float = 0.5, start: str = "default"
     ) -> None:
         super().__init__(space)
         if population < 2:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from rich.console import Console
 from searching import Search
 from toy import Line, Toy, assert_refused, rows, timeless
@@ -90,8 +91,20 @@ def test_stopped_and_resumed_equals_uninterrupted(found: Result, tmp_path: Path)
     run(resumed, trials=3, baseline=False)
     run(resumed)
     assert timeless(rows(resumed / "trials.jsonl")) == timeless(rows(found.path / "trials.jsonl"))
-    with pytest.raises(ValueError, match="objective"):
-        run(resumed, objective="accuracy,-params")
+    for other in ("accuracy,-params", "accuracy"):
+        with pytest.raises(ValueError, match="objective"):
+            run(resumed, objective=other)
+
+
+def test_a_run_from_before_there_were_several_goes_on(tmp_path: Path) -> None:
+    one = {"objective": "accuracy", "strategy": "random"}
+    before = run(tmp_path / "run", trials=2, **one)
+    recorded = yaml.safe_load((before.path / "config.yaml").read_text())
+    assert "objective" not in recorded["identity"]
+    assert recorded["objective"] == ["accuracy"]
+    assert len(run(tmp_path / "run", trials=4, **one).trials) == 4
+    with pytest.raises(ValueError, match="objective is None there"):
+        run(tmp_path / "run", objective="accuracy,-params", strategy="random")
 
 
 def test_the_final_training_is_of_the_most_accurate(tmp_path: Path) -> None:
