@@ -1,8 +1,8 @@
 """How many cells of NAS-Bench-201 does a strategy ask for until it has the best one?
 
 Validation accuracies after 200 epochs, the mean over the benchmark's seeds, are what is told. A cell that computes the
-same as one before is a cell more; strategies that know it for the same do not ask for it. `plain` is local search (arXiv
-2005.02960) on the digits of the table, from random starts, which does not know it.
+same as one before is a cell more; strategies that know it for the same do not ask for it. `plain` is local search on
+the digits of the table (arXiv 2005.02960), from random starts, which does not know it.
 
     python -m benchmarks.best_cell nasbench201.csv.gz
     python -m benchmarks.best_cell nasbench201.csv.gz --strategies plain:best evolution:start=random --seeds 50
