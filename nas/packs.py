@@ -33,7 +33,7 @@ def concluded(trial: Trial, result: Result) -> tuple[Trial, str]:
             raise OSError(str(result))
         return replace(trial, error=str(result) or type(result).__name__), getattr(result, "trace", "")
     if not result.values or not all(map(math.isfinite, result.values)):
-        return replace(trial, error=f"the objectives are not all finite, or there are none: {result.values}"), ""
+        return replace(trial, error=f"an objective is missing, or not finite: {result.values}"), ""
     values, curve = tuple(map(float, result.values)), tuple(map(finite, result.curve))
     return replace(trial, values=values, metrics=finite(result.metrics), curve=curve), ""
 
