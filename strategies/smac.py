@@ -92,6 +92,8 @@ class Smac(Strategy):
             min_samples_split=2,
             min_samples_leaf=1,
             ratio_features=1.0,
+            max_leaf_nodes=max(2, len(points)),  # there are no more; SMAC reserves the memory of a million
+            n_jobs=1,  # a pool of threads for every prediction costs ten times what it predicts
             seed=seed,
         )
         forest.train(points, costs[:, None])
