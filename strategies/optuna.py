@@ -26,7 +26,7 @@ from strategies._parameters import Parameter, Parameters, drawn
 
 need("strategy optuna", "optuna", "optuna")
 
-from optuna import Study, samplers  # noqa: E402  # its absence is said first, in one sentence
+from optuna import Study, logging, samplers  # noqa: E402  # its absence is said first, in one sentence
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution  # noqa: E402
 from optuna.exceptions import ExperimentalWarning  # noqa: E402
 from optuna.pruners import NopPruner  # noqa: E402
@@ -157,14 +157,16 @@ class History(InMemoryStorage):
         """What is entered or noted meanwhile is forgotten."""
         notes = dict(self.notes)
         try:
-            yield
+            with _quiet():
+                yield
         finally:
             self.running, self.notes = [], notes
 
     @contextmanager
     def telling(self) -> Iterator[None]:
         """What is entered meanwhile is told."""
-        yield
+        with _quiet():
+            yield
         self.told += self.running
         self.running = []
 
@@ -193,6 +195,17 @@ class History(InMemoryStorage):
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         return self.notes
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Optuna says nothing: what it warns of, such as a kernel that cannot be fitted, it has dealt with."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:

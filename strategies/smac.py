@@ -32,18 +32,20 @@ PERCENTILE = 5  # of the costs: how far below the best one the scale of logarith
 
 
 class Smac(Strategy):
-    """The first `startup` candidates are random; then the best of `challengers` by expected improvement.
+    """The first `startup` candidates are random; then the one of most expected improvement.
+
+    It is looked for from the best of `challengers` random ones, by `searches` local searches.
 
     Every parameter is in every configuration, at what is usual where a network has no such fork: which forks follow
     from which answers is in the space's `if`s alone. A network in training counts as one of mean cost.
     """
 
-    def __init__(self, space: SearchSpace, *, startup: int = 10, challengers: int = 1000) -> None:
+    def __init__(self, space: SearchSpace, *, startup: int = 10, challengers: int = 1000, searches: int = 10) -> None:
         super().__init__(space)
-        for name, value, least in (("startup", startup, 2), ("challengers", challengers, 1)):
+        for name, value, least in (("startup", startup, 2), ("challengers", challengers, 1), ("searches", searches, 1)):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
-        self.startup, self.challengers = startup, challengers
+        self.startup, self.challengers, self.searches = startup, challengers, searches
         self.told: list[Configuration] = []
         self.costs: list[float] = []
 
@@ -104,7 +106,13 @@ class Smac(Strategy):
             model=forest, eta=expected[best], incumbent_array=points[best], num_data=len(known), X=points
         )
         self.configurations.seed(seed)  # it is this that draws
-        search = LocalAndSortedRandomSearch(self.configurations, improvement, challengers=self.challengers, seed=seed)
+        search = LocalAndSortedRandomSearch(
+            self.configurations,
+            improvement,
+            challengers=self.challengers,
+            local_search_iterations=self.searches,
+            seed=seed,
+        )
         found, taken = list(search.maximize(self.told)), set(known)
         return next((configuration for configuration in found if configuration not in taken), found[0])
 

@@ -25,14 +25,14 @@ LIBRARIES = {"optuna": "optuna", "smac": "smac"}  # what a strategy is an adapte
 NAMES = [name for name in plugins.names("strategies") if find_spec(LIBRARIES.get(name, "nas"))]
 FIXED = ("grid", "grid:order=lexicographic", "optuna:sampler=qmc")  # whose order is the same for every seed of a search
 SPECS = [
-    *NAMES,
+    *(name for name in NAMES if name != "smac"),  # which takes a second to ask, unless it looks less far
     "evolution:population=4,sample=2,crossover=0.5",
     "reinforce:batch=3",
     "reinforce:batch=2,passes=3,imitation=0.5",
     "asha:inner=evolution,eta=2,least=2,inner.population=4,inner.sample=2",
     "hyperband:inner=reinforce,inner.batch=2",
     *("asha:inner=optuna", "optuna:sampler=cmaes", "optuna:sampler=nsgaii,population=4", "optuna:sampler=random"),
-    *("coarse_to_fine:inner=evolution,first=5,best=2", "smac:startup=4,challengers=20"),
+    *("coarse_to_fine:inner=evolution,first=5,best=2", "smac:startup=9,challengers=5,searches=1"),
     *FIXED[1:],
 ]
 SPECS = [spec for spec in SPECS if all(find_spec(library) for name, library in LIBRARIES.items() if name in spec)]
@@ -50,7 +50,7 @@ REFUSED = {  # of every strategy, options that it must refuse, and the value tha
         "inner=asha": "asha",
         "inner=evolutoin": "evolutoin",
     },
-    "smac": {"startup=1": "1", "challengers=0": "0"},
+    "smac": {"startup=1": "1", "challengers=0": "0", "searches=0": "0"},
     "optuna": {
         "sampler=tpa": "tpa",
         "population=1": "1",
