@@ -10,7 +10,9 @@ import pytest
 from searching import Search
 from toy import Line, Shuffled, Toy, line, timeless
 
+from nas.dryrun import _ways
 from nas.strategy import Exhausted
+from search_spaces.mlp import MLP
 from strategies.grid import Grid, shuffled
 
 pytest_plugins = ("fixtures_run",)
@@ -61,9 +63,7 @@ def test_halving_around_a_grid_still_promotes_when_the_grid_is_done(search: Sear
     trials = search("asha:inner=grid,least=3", trials=500)
     lowest = [t for t in trials if t.candidate.fidelity < 0.5]
     assert len(lowest) == ALL
-    assert (
-        len(trials) - len(lowest) >= ALL // 3
-    )  # asked early, some are not of the best third in the end
+    assert len(trials) - len(lowest) >= ALL // 3  # asked early, some are not of the best third in the end
 
 
 def test_what_is_in_training_is_not_asked_for_again() -> None:
@@ -77,3 +77,9 @@ def test_failures_have_had_their_turn(search: Search) -> None:
     trials = search("grid", evaluator=Toy(), trials=500, space=Line((6,), 3))
     assert any(t.error for t in trials)
     assert len(trials) == ALL
+
+
+def test_a_dry_run_says_how_many_networks_a_grid_has() -> None:
+    rng = np.random.default_rng(0)
+    assert _ways(line(), rng) == str(ALL)
+    assert _ways(MLP((64,), 10), rng).startswith("about 10^")
