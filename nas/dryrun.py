@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from itertools import islice
 
 import numpy as np
 from rich.console import Console
@@ -17,6 +19,7 @@ from nas.problem import Problem
 from nas.space import Candidate, SearchSpace
 
 DRAWS, SECONDS = 1000, 5.0  # at most, of the space and of the raw space each
+WAYS = 100  # draws that tell how many ways there are to decide
 
 
 def describe(options: Options, console: Console) -> None:
@@ -32,7 +35,7 @@ def describe(options: Options, console: Console) -> None:
     lines = {
         "space": f"{problem.space}, {shape} inputs, {problem.space.classes} classes",
         "parameter budget": f"{options.budget:,}" + (f", at least {options.fill:g} of it" if options.fill else ""),
-        "decisions": f"{min(decisions)} to {max(decisions)} a network",
+        "decisions": f"{min(decisions)} to {max(decisions)} a network, {_ways(problem.space, rng)} ways in all",
         "smallest": _words(smallest),
         "median": _words(drawn[len(drawn) // 2].architecture) + f" (of {len(drawn)} draws)",
         "largest": _words(drawn[-1].architecture) + f" (of {len(drawn)} draws)",
@@ -46,6 +49,14 @@ def describe(options: Options, console: Console) -> None:
 def _draws(space: SearchSpace, rng: np.random.Generator) -> list[Candidate]:
     end = time.monotonic() + SECONDS
     return [space.sample(rng) for number in range(DRAWS) if number == 0 or time.monotonic() < end]
+
+
+def _ways(space: SearchSpace, rng: np.random.Generator) -> str:
+    """How many candidates there are; of many, about, by the products of options along random ways (Knuth 1975)."""
+    ways = [space.draw(lambda name, options, weights: int(rng.integers(len(options)))) for _ in range(WAYS)]
+    about = float(np.mean([math.prod(len(choice.options) for choice in way.choices) for way in ways]))
+    listed = sum(1 for _ in islice(space, DRAWS)) if about < DRAWS else DRAWS
+    return f"{listed:,}" if listed < DRAWS else f"about 10^{math.log10(max(about, listed)):.0f}"
 
 
 def _words(architecture: Architecture) -> str:

@@ -11,6 +11,10 @@ from nas.space import Candidate, SearchSpace
 from nas.trial import Trial
 
 
+class Exhausted(Exception):
+    """There is no candidate that has not been asked for. The search ends, unless what is in training changes that."""
+
+
 class Strategy(ABC):
     """Two verbs, two laws: `ask` changes nothing, `tell` uses no chance.
 
@@ -35,7 +39,10 @@ class Strategy(ABC):
 
     @abstractmethod
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
-        """The next candidate, while `pending` are being evaluated. All chance comes from `rng`."""
+        """The next candidate, while `pending` are being evaluated. All chance comes from `rng`.
+
+        Raises `Exhausted` where there is none.
+        """
 
     @abstractmethod
     def tell(self, trial: Trial) -> None:

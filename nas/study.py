@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count, takewhile
+from itertools import chain, count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from nas.pace import Allowance, Pace
 from nas.packs import Alike, Flight, Result, Waiting, apart, concluded
 from nas.space import Candidate
 from nas.store import TrialLog
-from nas.strategy import Strategy
+from nas.strategy import Exhausted, Strategy
 from nas.trial import Trial
 
 GRACE = 0.1  # share of the time limit that running trials may take beyond it
@@ -55,10 +55,11 @@ class Study:
         self._began = time.monotonic() - self.log.elapsed
         self._finished = {t.candidate.key: t for t in [*self.known, *self.log.trials] if t.values}
         taken = {t.number for t in self.log.trials}
-        self._numbers = (n for n in count() if n not in taken)
+        self._numbers: Iterator[int] = (n for n in count() if n not in taken)
         self._asked = len(taken)
         self._failed = sum(t.error is not None for t in self.log.trials)
         self._copies = len(list(takewhile(lambda t: t.copy_of is not None, reversed(self.log.trials))))
+        self._exhausted = False  # the strategy has nothing to ask for, until it is told of another trial
         self._trained, self._spent = 0, 0.0  # trials that have a value of their own, and the seconds they took
         self._bests: dict[float, float] = {}  # of each share of a schedule that trainings have come to
         self._paused: dict[Key, Trial] = {}  # of each candidate that may be trained on, how far it has come
@@ -107,7 +108,8 @@ class Study:
         enough = self.trials is not None and self._asked >= self.trials
         hopeless = self._failed >= HOPELESS and not self._bests
         spent = self.allowance is not None and not self.allowance.left(len(self._flight.jobs) + len(self._waiting))
-        return not enough and not spent and not hopeless and not self._late(0.0) and self._copies < COPIES
+        converged = self._exhausted or self._copies >= COPIES
+        return not (enough or spent or hopeless or converged or self._late(0.0))
 
     def _over(self) -> bool:
         """Past the grace; but a search that has no result yet waits for its first."""
@@ -123,7 +125,11 @@ class Study:
     def _ask(self) -> None:
         number = next(self._numbers)
         rng = np.random.default_rng((self.seed, number))
-        candidate = self.strategy.ask(rng, self._pending())
+        try:
+            candidate = self.strategy.ask(rng, self._pending())
+        except Exhausted:
+            self._numbers, self._exhausted = chain([number], self._numbers), True
+            return
         if self.pace is not None:
             candidate = self.pace(candidate)
         seed = int(np.random.SeedSequence((self.seed, number, 1)).generate_state(1)[0])
@@ -215,6 +221,7 @@ class Study:
             self._trained += 1
             self._spent += trial.metrics.get("seconds", 0.0)
         self.strategy.tell(trial)
+        self._exhausted = False
         for learner in (self.pace, self.allowance):
             if learner is not None:
                 learner.told(trial)

@@ -30,7 +30,7 @@ class Asha(Strategy):
         super().__init__(space)
         self.eta, self.least = eta, least
         self.inner: Strategy = plugins.make("strategies", inner, Strategy, space)
-        if isinstance(self.inner, Asha) or plugins.split(inner)[0] == "hyperband":
+        if type(self.inner).plan is not Strategy.plan:
             raise ValueError(f"inner must be a strategy that leaves the fidelity alone, got {inner!r}")
         self.plan(max(EPOCHS, least))
 

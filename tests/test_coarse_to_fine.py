@@ -1,0 +1,63 @@
+"""Coarse to fine: rounds, what is trained in full, and that the beginning of a training is not lost."""
+
+from __future__ import annotations
+
+import numpy as np
+from toy import line, score
+
+from nas.space import Candidate
+from nas.trial import Trial
+from strategies.coarse_to_fine import CoarseToFine
+
+LOW = 2 / 8  # of eight epochs
+
+
+def play(strategy: CoarseToFine, trials: int, failing: bool = False) -> list[Candidate]:
+    strategy.plan(8)
+    asked = []
+    for number in range(trials):
+        asked.append(strategy.ask(np.random.default_rng((0, number)), ()))
+        values = () if failing else (score(asked[-1]),)
+        strategy.tell(Trial(number, asked[-1], 0, values, error="failed" if failing else None))
+    return asked
+
+
+def test_rounds_grow_and_begin_with_few_epochs() -> None:
+    asked = play(CoarseToFine(line(), first=4, coarse=0.5), 28)
+    expected = [LOW] * 2 + [1.0] * 2 + [LOW] * 4 + [1.0] * 4 + [LOW] * 8 + [1.0] * 8
+    assert [candidate.fidelity for candidate in asked] == expected
+
+
+def test_a_single_round_trains_the_best_in_full_and_then_their_neighbours() -> None:
+    asked = play(CoarseToFine(line(), first=20, coarse=0.6, best=3), 20)
+    coarse, fine = asked[:12], asked[12:]
+    ranked = sorted({c.lineage: c for c in coarse}.values(), key=score, reverse=True)
+    assert [c.lineage for c in fine[:3]] == [c.lineage for c in ranked[:3]]
+    for neighbour in fine[3:]:
+        assert any(changes(parent, neighbour) <= 1 for parent in fine if parent is not neighbour)
+
+
+def changes(a: Candidate, b: Candidate) -> int:
+    """Decisions that both have, and answer differently."""
+    return sum(a.values[name] != b.values[name] for name in a.values.keys() & b.values.keys())
+
+
+def test_all_trainings_are_on_the_schedule_of_a_full_one() -> None:
+    assert {candidate.horizon for candidate in play(CoarseToFine(line()), 24)} == {1.0}
+
+
+def test_the_inner_strategy_hears_of_coarse_trials_alone() -> None:
+    strategy = CoarseToFine(line(), inner="evolution:population=50,sample=2", first=20)
+    asked = play(strategy, 20)
+    heard = [trial.candidate for trial in strategy.inner.population]  # type: ignore[attr-defined]  # of evolution
+    assert heard == [candidate for candidate in asked if candidate.fidelity == LOW]
+
+
+def test_one_epoch_leaves_one_fidelity() -> None:
+    strategy = CoarseToFine(line(), first=4)
+    strategy.plan(1)
+    assert strategy.ask(np.random.default_rng(0), ()).fidelity == 1.0
+
+
+def test_where_every_training_has_failed_it_goes_on_with_few_epochs() -> None:
+    assert {candidate.fidelity for candidate in play(CoarseToFine(line(), first=4), 12, failing=True)} == {LOW}
