@@ -19,3 +19,14 @@ def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
     if len(values) < 2:
         raise ValueError(f"an interval needs at least two values, got {len(values)}")
     return float(np.mean(values)), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+
+
+def median_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
+    """Median, and the ends of its 95 % interval: order statistics, by the binomial distribution."""
+    ordered = np.sort(values)
+    below = int(stats.binom.ppf(0.025, len(ordered), 0.5))
+    return (
+        float(np.median(ordered)),
+        float(ordered[max(0, below - 1)]),
+        float(ordered[min(len(ordered) - below, len(ordered) - 1)]),
+    )

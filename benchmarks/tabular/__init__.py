@@ -1,0 +1,1 @@
+"""Tables of trained networks, and searches in them on a simulated clock."""
