@@ -51,7 +51,7 @@ def _table(options: list[Scalar]) -> tuple[dict[Scalar, int], Floats]:
     n = len(options)
     if n == 2 or not all(map(is_number, options)):
         return {option: i for i, option in enumerate(options)}, np.sqrt(0.5) * np.eye(n + 1)
-    options = sorted(options)  # type: ignore[type-var]  # all are numbers
+    options = sorted(options)
     steps = min(n - 1, STEPS)
     place = np.append(np.arange(n) / (n - 1), 0.5)[:, None] * steps
     ladder = np.clip(place - np.arange(steps), 0, 1) / np.sqrt(steps)  # squared distance: about |rank - rank'| / n
@@ -78,7 +78,8 @@ class Kernel:
         scale = np.exp(0.5 * self.log_weights)[self.groups]
         a, b = a * scale, b * scale
         squared = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
-        return np.exp(-np.maximum(squared, 0))
+        found: Floats = np.exp(-np.maximum(squared, 0))
+        return found
 
     def of(self, x: Floats) -> Floats:
         """The covariance of noisy observations at `x`, (n, n)."""
@@ -143,7 +144,8 @@ class Posterior:
 
 def expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
     z = (mean - best) / deviation
-    return deviation * (z * ndtr(z) + np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi))
+    found: Floats = deviation * (z * ndtr(z) + np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi))
+    return found
 
 
 def warped(values: Floats) -> Floats:

@@ -75,10 +75,10 @@ class Predictor(Strategy):
         asked = len(self.trials) + len(pending)
         if asked < self.initial:
             return self.space.sample(rng) if asked else self.space.default()
-        scores = warped(_values(self.trials))
-        model = self._learned() if scores.any() else None
+        model = self._learned()
         if model is None:
             return self.space.sample(rng)
+        scores = warped(_values(self.trials))
         seen = self.seen | {_identity(candidate.values) for candidate in pending}
         parents = [self.trials[i].candidate for i in np.argsort(-scores, kind="stable")[: self.parents]]
         pool = [values for values in self._proposals(parents, rng) if _identity(values) not in seen]
@@ -105,11 +105,11 @@ class Predictor(Strategy):
     def _proposals(self, parents: Sequence[Candidate], rng: np.random.Generator) -> Iterator[Values]:
         """What to wish for; nothing is drawn yet, for that takes milliseconds each."""
         for number in range(self.proposals):
-            parent = parents[rng.integers(len(parents))]
+            parent = parents[int(rng.integers(len(parents)))]
             changeable = [choice for choice in parent.choices if len(choice.options) > 1]
             if not changeable:
                 return
-            changes = len(changeable) // 2 if number % FAR == 0 else CHANGES[rng.integers(len(CHANGES))]
+            changes = len(changeable) // 2 if number % FAR == 0 else CHANGES[int(rng.integers(len(CHANGES)))]
             values = parent.values
             for i in rng.choice(len(changeable), size=min(max(1, changes), len(changeable)), replace=False):
                 choice = changeable[i]
@@ -178,4 +178,4 @@ def _subset(scores: Floats) -> npt.NDArray[np.intp]:
         return np.arange(len(scores))
     order = np.argsort(-scores, kind="stable")
     others = np.linspace(BETTER, len(scores) - 1, SUBSET - BETTER).astype(int)
-    return order[np.append(np.arange(BETTER), others)]
+    return np.append(order[:BETTER], order[others])

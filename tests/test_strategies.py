@@ -27,6 +27,8 @@ SPECS = [
     "reinforce:batch=3",
     "asha:inner=evolution,eta=2,least=2,inner.population=4,inner.sample=2",
     "hyperband:inner=reinforce,inner.batch=2",
+    "predictor:initial=2,parents=2,proposals=10",
+    "asha:inner=predictor,inner.initial=3,inner.batch=4",
 ]
 HALVING = {"eta=1": "1", "eta=2.5": "2.5", "least=0": "0", "inner=asha": "asha", "inner.population=0": "0"}
 REFUSED = {  # of every strategy, options that it must refuse, and the value that the message must show
@@ -43,6 +45,14 @@ REFUSED = {  # of every strategy, options that it must refuse, and the value tha
         "population=many": "many",
         "population=2.5": "2.5",
         "population=true": "True",
+    },
+    "predictor": {
+        "initial=1": "1",
+        "parents=0": "0",
+        "proposals=-3": "-3",
+        "batch=0": "0",
+        "batch=1.5": "1.5",
+        "proposals=many": "many",
     },
     "reinforce": {
         "batch=0": "0",
@@ -234,7 +244,7 @@ def agreement_with(wanted: Candidate) -> Score:
     return agreement
 
 
-@pytest.mark.parametrize(("name", "trials"), [("evolution", 120), ("reinforce", 250)])
+@pytest.mark.parametrize(("name", "trials"), [("evolution", 120), ("reinforce", 250), ("predictor", 60)])
 def test_a_strategy_that_learns_beats_random_where_the_answer_is_known(name: str, trials: int) -> None:
     last: dict[str, list[float]] = {"random": [], name: []}
     for seed, spec in ((seed, spec) for seed in range(3) for spec in last):
