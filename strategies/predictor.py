@@ -7,7 +7,7 @@ paths from input to output that the paper encodes, and better than with paths al
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 
 import numpy as np
@@ -33,11 +33,18 @@ Promise = Callable[[Sequence[Values]], Floats]
 
 @dataclass(frozen=True)
 class Model:
-    """What was learned from the first `told` trials."""
+    """What was learned from the first `told` trials; `rows` are those that it has encoded, by their position."""
 
     told: int
     encoding: Encoding
     kernel: Kernel
+    rows: dict[int, Floats] = field(default_factory=dict)
+
+    def encoded(self, trials: Sequence[Trial], chosen: Sequence[int]) -> Floats:
+        """(chosen, columns)"""
+        if new := [i for i in chosen if i not in self.rows]:
+            self.rows.update(zip(new, self.encoding([trials[i].candidate.values for i in new]), strict=True))
+        return np.stack([self.rows[i] for i in chosen])
 
 
 class Predictor(Strategy):
@@ -104,13 +111,12 @@ class Predictor(Strategy):
 
     def _proposals(self, parents: Sequence[Candidate], rng: np.random.Generator) -> Iterator[Values]:
         """What to wish for; nothing is drawn yet, for that takes milliseconds each."""
-        for number in range(self.proposals):
-            parent = parents[int(rng.integers(len(parents)))]
-            changeable = [choice for choice in parent.choices if len(choice.options) > 1]
-            if not changeable:
-                return
+        open_ = [[choice for choice in parent.choices if len(choice.options) > 1] for parent in parents]
+        bases = [(parent.values, forks) for parent, forks in zip(parents, open_, strict=True) if forks]
+        for number in range(self.proposals if bases else 0):
+            base, changeable = bases[int(rng.integers(len(bases)))]
             changes = len(changeable) // 2 if number % FAR == 0 else CHANGES[int(rng.integers(len(CHANGES)))]
-            values = parent.values
+            values = dict(base)
             for i in rng.choice(len(changeable), size=min(max(1, changes), len(changeable)), replace=False):
                 choice = changeable[i]
                 other = int(rng.integers(len(choice.options) - 1))
@@ -120,7 +126,7 @@ class Predictor(Strategy):
     def _improvement(self, model: Model, scores: Floats, pending: Sequence[Candidate]) -> Promise:
         """Expected improvement on the best told, of any number of candidates."""
         chosen = _subset(scores)
-        x, y = model.encoding([self.trials[i].candidate.values for i in chosen]), scores[chosen]
+        x, y = model.encoded(self.trials, chosen.tolist()), scores[chosen]
         posterior = Posterior(model.kernel, x, y)
         if pending:
             awaited = model.encoding([candidate.values for candidate in pending])
