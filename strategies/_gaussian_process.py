@@ -1,5 +1,4 @@
-"""A Gaussian process over the choices of candidates (Rasmussen & Williams 2006; for architectures arXiv 1910.11858 asks
-such a model for mean and deviation).
+"""A Gaussian process over the choices of candidates (Rasmussen & Williams 2006, chapters 2 and 5).
 
 Two candidates are alike as far as they answer the same forks alike: k(x, y) = exp(-sum_f w_f d_f(x, y)), a weight for
 each fork by marginal likelihood. Of categories d is 0 or 1; of numbers it grows with the options between them, for
