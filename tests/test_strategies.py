@@ -37,6 +37,8 @@ SPECS = [
     *("asha:inner=optuna", "optuna:sampler=cmaes", "optuna:sampler=nsgaii,population=4", "optuna:sampler=random"),
     *("coarse_to_fine:inner=evolution,first=5,best=2", "smac:startup=9,challengers=5,searches=1"),
     *FIXED[1:],
+    "predictor:initial=2,parents=2,proposals=10",
+    "asha:inner=predictor,inner.initial=3,inner.batch=4",
 ]
 SPECS = [spec for spec in SPECS if all(find_spec(library) for name, library in LIBRARIES.items() if name in spec)]
 HALVING = {"eta=1": "1", "eta=2.5": "2.5", "least=0": "0", "inner=asha": "asha", "inner.population=0": "0"}
@@ -79,6 +81,14 @@ REFUSED = {  # of every strategy, options that it must refuse, and the value tha
         "crossover=1.5": "1.5",
         "crossover=nan": "nan",
         "start=here": "here",
+    },
+    "predictor": {
+        "initial=1": "1",
+        "parents=0": "0",
+        "proposals=-3": "-3",
+        "batch=0": "0",
+        "batch=1.5": "1.5",
+        "proposals=many": "many",
     },
     "reinforce": {
         "batch=0": "0",
@@ -283,7 +293,9 @@ def agreement_with(wanted: Candidate) -> Score:
     return agreement
 
 
-@pytest.mark.parametrize(("name", "trials"), [("evolution", 120), ("local", 120), ("nsga2", 120), ("reinforce", 250)])
+@pytest.mark.parametrize(
+    ("name", "trials"), [("evolution", 120), ("local", 120), ("nsga2", 120), ("reinforce", 250), ("predictor", 60)]
+)
 def test_a_strategy_that_learns_beats_random_where_the_answer_is_known(name: str, trials: int) -> None:
     last: dict[str, list[float]] = {"random": [], name: []}
     for seed, spec in ((seed, spec) for seed in range(3) for spec in last):
