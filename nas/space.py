@@ -146,21 +146,25 @@ class SearchSpace(ABC):
 
     def sample(self, rng: np.random.Generator) -> Candidate:
         """A random candidate: at each fork an option in proportion to its completions."""
-        return self.draw(lambda name, options, weights: _weighted(weights, rng))
+        return self.draw(lambda name, options, weights: weighted(weights, rng))
 
     def default(self) -> Candidate:
         """The candidate of all defaults; where one does not fit the budget, the nearest that does."""
         return self.nearest({})
 
-    def nearest(self, values: Mapping[str, Scalar]) -> Candidate:
+    def nearest(self, values: Mapping[str, Scalar], rng: np.random.Generator | None = None) -> Candidate:
         """The candidate of these decisions; of one that does not fit the nearest that does, of others the default.
+
+        With `rng` the others are drawn.
 
         With `{**parent.values, name: value}` a neighbour of `parent`: as of `mutate`, but without any chance.
         """
 
         def answer(name: str, options: Sequence[Scalar], weights: Sequence[float]) -> int:
             kept = _kept(values, name, options)
-            return nearest_to(self._usual(name), options) if kept is None else kept
+            if kept is None:
+                return nearest_to(self._usual(name), options) if rng is None else weighted(weights, rng)
+            return kept
 
         return self.draw(answer)
 
@@ -282,7 +286,8 @@ class _Closed(Architecture):
         return 2 * UNLIMITED
 
 
-def _weighted(weights: Sequence[float], rng: np.random.Generator) -> int:
+def weighted(weights: Sequence[float], rng: np.random.Generator) -> int:
+    """A position, in proportion to the weights."""
     total = list(accumulate(weights))  # a fork has few options: numpy would take ten times as long
     return bisect_right(total, rng.random() * total[-1])
 
@@ -300,4 +305,4 @@ def _inherit(
 ) -> int:
     """What is kept of `values`; where that is nothing, a weighted draw."""
     kept = _kept(values, name, options)
-    return _weighted(weights, rng) if kept is None else kept
+    return weighted(weights, rng) if kept is None else kept

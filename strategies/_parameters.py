@@ -8,16 +8,14 @@ offered, the budget is kept as ever, and what the library is told is what was ta
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 
 from nas.narrow import is_number, nearest_to
 from nas.ops import Scalar
-from nas.space import FORKS, Candidate, SearchSpace
+from nas.space import FORKS, Candidate, SearchSpace, weighted
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Parameter:
     def answer(self, wish: int, options: Sequence[Scalar], weights: Sequence[float], rng: np.random.Generator) -> int:
         """Of the `options` offered the one wished for, or the number nearest to it; else a draw."""
         value = self.options[wish]
-        return nearest_to(value, options) if value in options or self.ordered else drawn(weights, rng)
+        return nearest_to(value, options) if value in options or self.ordered else weighted(weights, rng)
 
 
 class Parameters:
@@ -70,12 +68,6 @@ class Parameters:
     def imputed(self, positions: dict[str, int]) -> dict[str, int]:
         """Of all parameters: those that are not in `positions` at what is usual."""
         return {p.name: p.usual for p in self.all} | positions
-
-
-def drawn(weights: Sequence[float], rng: np.random.Generator) -> int:
-    """A position, as `SearchSpace.sample` draws it."""
-    total = list(accumulate(weights))
-    return bisect_right(total, rng.random() * total[-1])
 
 
 def _surveyed(draws: Iterable[Candidate]) -> list[tuple[str, tuple[Scalar, ...], frozenset[int]]]:

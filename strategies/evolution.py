@@ -10,9 +10,9 @@ import numpy as np
 from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
 from nas.trial import Trial
+from strategies._beginning import beginning, check_start
 
 LARGEST = 10**6  # population
-MUTATIONS = 3  # between the default and a network of the first population
 
 
 class Evolution(Strategy):
@@ -33,15 +33,13 @@ class Evolution(Strategy):
         start: str = "default",
     ) -> None:
         super().__init__(space)
-        if start not in ("default", "random"):
-            raise ValueError(f"start must be default or random, got {start!r}")
         if not 1 <= population <= LARGEST:
             raise ValueError(f"population must be in 1..{LARGEST}, got {population}")
         if not 1 <= sample <= population:
             raise ValueError(f"sample must be in 1..population ({population}), got {sample}")
         if not 0 <= crossover <= 1:
             raise ValueError(f"crossover must be a probability in 0..1, got {crossover}")
-        self.sample, self.crossover, self.start = sample, crossover, start
+        self.sample, self.crossover, self.start = sample, crossover, check_start(start)
         self.told = 0
         self.population: deque[Trial] = deque(maxlen=population)  # algorithm 1: the oldest dies
 
@@ -52,20 +50,11 @@ class Evolution(Strategy):
 
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
         if len(self.population) + len(pending) < (self.population.maxlen or 0) or not self.population:
-            return self._first(rng, self.told + len(pending))
+            return beginning(self.space, self.start, self.told + len(pending), rng)  # algorithm 1, first loop
         parent = self._tournament(rng)
         if rng.random() < self.crossover:
             parent = self.space.crossover(parent, self._tournament(rng), rng)
         return self.space.mutate(parent, rng)
-
-    def _first(self, rng: np.random.Generator, asked: int) -> Candidate:
-        """Algorithm 1, first loop."""
-        if self.start == "random" or asked % 2:
-            return self.space.sample(rng)
-        candidate = self.space.default()
-        for _ in range(MUTATIONS if asked else 0):
-            candidate = self.space.mutate(candidate, rng)
-        return candidate
 
     def tell(self, trial: Trial) -> None:
         self.told += 1

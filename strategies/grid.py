@@ -8,10 +8,9 @@ from itertools import chain, islice
 import numpy as np
 
 from nas.ops import Scalar
-from nas.space import Candidate, SearchSpace
+from nas.space import Candidate, SearchSpace, weighted
 from nas.strategy import Exhausted, Strategy
 from nas.trial import Trial
-from strategies._parameters import drawn
 
 Path = tuple[int, ...]  # the answers so far
 Way = tuple[tuple[str, Scalar], ...]
@@ -65,7 +64,7 @@ def shuffled(space: SearchSpace, rng: np.random.Generator) -> Iterator[Candidate
 
     def answer(name: str, options: Sequence[Scalar], weights: Sequence[float]) -> int:
         nonlocal path
-        index = drawn([0.0 if (*path, i) in closed else w for i, w in enumerate(weights)], rng)
+        index = weighted([0.0 if (*path, i) in closed else w for i, w in enumerate(weights)], rng)
         path = (*path, index)
         return index
 

@@ -14,6 +14,7 @@ from nas.recipe import Recipe
 from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
 from nas.trial import Trial
+from strategies._beginning import check_start
 
 FAILED = float("-inf")
 FEW = 8  # neighbours asked for at once where the first better one ends it
@@ -36,9 +37,7 @@ class Local(Strategy):
         super().__init__(space)
         if improvement not in ("best", "first"):
             raise ValueError(f"improvement must be best or first, got {improvement!r}")
-        if start not in ("default", "random"):
-            raise ValueError(f"start must be default or random, got {start!r}")
-        self.first, self.start = improvement == "first", start
+        self.first, self.start = improvement == "first", check_start(start)
         self.told: dict[Network, float] = {}
         self.here: Candidate | None = None
         self.value = FAILED

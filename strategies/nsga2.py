@@ -10,8 +10,8 @@ import numpy.typing as npt
 from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
 from nas.trial import Trial
+from strategies._beginning import beginning, check_start
 
-MUTATIONS = 3  # between the default and a network of the first population
 AGAIN = 10  # mutations more, at most, of a child that has been told already
 Values = npt.NDArray[np.float64]  # (n, objectives), to be maximised
 
@@ -35,9 +35,7 @@ class NSGA2(Strategy):
             raise ValueError(f"population must be at least 2, got {population}")
         if not 0 <= crossover <= 1:
             raise ValueError(f"crossover must be a probability in 0..1, got {crossover}")
-        if start not in ("default", "random"):
-            raise ValueError(f"start must be default or random, got {start!r}")
-        self.size, self.crossover, self.start = population, crossover, start
+        self.size, self.crossover, self.start = population, crossover, check_start(start)
         self.population: list[Trial] = []  # best first
         self.known: set[object] = set()
         self.told = 0
@@ -48,7 +46,7 @@ class NSGA2(Strategy):
 
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
         if len(self.population) + len(pending) < self.size or not self.population:
-            return self._first(rng, self.told + len(pending))
+            return beginning(self.space, self.start, self.told + len(pending), rng)
         child = self._tournament(rng)
         if rng.random() < self.crossover:
             child = self.space.crossover(child, self._tournament(rng), rng)
@@ -58,14 +56,6 @@ class NSGA2(Strategy):
             if child.key[:2] not in self.known and child.key[:2] not in training:
                 break
         return child
-
-    def _first(self, rng: np.random.Generator, asked: int) -> Candidate:
-        if self.start == "random" or asked % 2:
-            return self.space.sample(rng)
-        candidate = self.space.default()
-        for _ in range(MUTATIONS if asked else 0):
-            candidate = self.space.mutate(candidate, rng)
-        return candidate
 
     def tell(self, trial: Trial) -> None:
         """Section III-C, the main loop, with one offspring: the union is sorted, and the best of it survive."""

@@ -19,10 +19,10 @@ import numpy as np
 
 from nas.extras import need
 from nas.ops import Scalar
-from nas.space import Candidate, SearchSpace
+from nas.space import Candidate, SearchSpace, weighted
 from nas.strategy import Strategy
 from nas.trial import Trial
-from strategies._parameters import Parameter, Parameters, drawn
+from strategies._parameters import Parameter, Parameters
 
 need("strategy optuna", "optuna", "optuna")
 
@@ -101,7 +101,7 @@ class Optuna(Strategy):
                 parameter = self.parameters.of(name, options) if len(options) > 1 else None
                 wish = None if parameter is None else wishes(self._block(parameter)).get(parameter.name)
                 if parameter is None or wish is None:
-                    return drawn(weights, rng)
+                    return weighted(weights, rng)
                 return parameter.answer(int(wish), options, weights, rng)
 
             return self.space.draw(answer)

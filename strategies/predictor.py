@@ -14,7 +14,6 @@ from math import isfinite
 import numpy as np
 import numpy.typing as npt
 
-from nas.narrow import is_number, nearest_to
 from nas.ops import Scalar
 from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
@@ -150,23 +149,11 @@ class Predictor(Strategy):
         for i in np.argsort(-hopes, kind="stable")[:DRAWS]:
             if hopes[i] <= highest:
                 break  # where choices do not depend on each other, all the rest
-            candidate = self._drawn(pool[i], rng)
+            candidate = self.space.nearest(pool[i], rng)
             value = -np.inf if _identity(candidate.values) in seen else float(promise([candidate.values])[0])
             if value > highest:
                 best, highest = candidate, value
         return best
-
-    def _drawn(self, values: Values, rng: np.random.Generator) -> Candidate:
-        """The candidate that comes nearest to `values`; what these do not answer is drawn."""
-
-        def answer(name: str, options: Sequence[Scalar], weights: Sequence[float]) -> int:
-            wanted = values.get(name)
-            if name in values and (wanted in options or is_number(wanted)):
-                return nearest_to(wanted, options)
-            shares = np.asarray(weights) / sum(weights)
-            return int(rng.choice(len(options), p=shares))
-
-        return self.space.draw(answer)
 
 
 def _identity(values: Values) -> frozenset[tuple[str, Scalar]]:

@@ -14,10 +14,10 @@ import numpy as np
 
 from nas.extras import need
 from nas.ops import Scalar
-from nas.space import Candidate, SearchSpace
+from nas.space import Candidate, SearchSpace, weighted
 from nas.strategy import Strategy
 from nas.trial import Trial
-from strategies._parameters import Parameter, Parameters, drawn
+from strategies._parameters import Parameter, Parameters
 
 need("strategy smac", "smac", "smac")
 
@@ -70,7 +70,7 @@ class Smac(Strategy):
         def answer(name: str, options: Sequence[Scalar], weights: Sequence[float]) -> int:
             parameter = self.parameters.of(name, options) if len(options) > 1 else None
             if parameter is None:
-                return drawn(weights, rng)
+                return weighted(weights, rng)
             return parameter.answer(int(wishes[parameter.name]), options, weights, rng)
 
         return self.space.draw(answer)
