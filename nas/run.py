@@ -53,6 +53,7 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
         sample, folds, seed = options.sample, options.folds, options.seed
         how: dict[str, Any] = {"fused": options.fused, "objectives": options.objective}
         training = Training(dataset, stopping, sample=sample, folds=folds, seed=seed, **how)
+        problem = problem.sized(training.searched[0].samples)
         same = identity(options, dataset)
         path, facts = options.out or Path("runs") / run_name(same), config(options, dataset)
         directory = RunDirectory(path, facts, same)

@@ -25,7 +25,7 @@ from nas.candidate import Candidate, Choice
 from nas.diagnosis import diagnose
 from nas.narrow import Narrowing, family, is_number, nearest_to
 from nas.ops import Scalar, Shape
-from nas.recipe import DEFAULTS, Recipe, choose_recipe
+from nas.recipe import DEFAULTS, Recipe, choose_recipe, usual_batch
 
 __all__ = ["Candidate", "Choice", "SearchSpace"]
 
@@ -44,6 +44,7 @@ class SearchSpace(ABC):
     defaults: Mapping[str, Scalar] = {}  # the option a fork takes where `--only` leaves it out; else its first one
     contexts: tuple[int, ...] = ()  # where a sample is a frame: how many frames either side a network may see
     augmentations: Mapping[str, Scalar] = {}  # fields of the recipe that suit the data, and their usual values
+    samples: int | None = None  # of an epoch, once the data has been read
     narrowing = Narrowing()
 
     def __init__(self, input_shape: Shape, classes: int, budget: Budget | None = None) -> None:
@@ -55,7 +56,7 @@ class SearchSpace(ABC):
 
     def recipe(self, choose: Choose) -> Recipe:
         """How it is trained, through the same `choose`; nothing here may change the number of parameters."""
-        return choose_recipe(choose, self.augmentations)
+        return choose_recipe(choose, self.augmentations, self.samples)
 
     def input(self, choose: Choose) -> Shape:
         """The shape of a sample: of a frame, (2c + 1, features), the context c chosen at the fork `context`."""
@@ -73,7 +74,7 @@ class SearchSpace(ABC):
 
     @cached_property
     def _usuals(self) -> dict[str, Scalar]:
-        return {**DEFAULTS, **self.augmentations, **self.defaults}
+        return {**DEFAULTS, "batch_size": usual_batch(self.samples), **self.augmentations, **self.defaults}
 
     def completions(self, taken: Mapping[str, Scalar], name: str, options: Sequence[Scalar]) -> Sequence[float]:
         """Of each option at fork `name`, after the choices `taken`: how many completions fit the budget.
@@ -232,6 +233,12 @@ class SearchSpace(ABC):
         twin = self._twin()
         twin.contexts, twin.augmentations = tuple(contexts), augmentations or {}
         twin.narrowing = narrowing or Narrowing()
+        return twin
+
+    def sized(self, samples: int) -> SearchSpace:
+        """The same space on data of which an epoch has so many samples."""
+        twin = self._twin()
+        twin.samples = samples
         return twin
 
     def unlimited(self) -> SearchSpace:

@@ -34,6 +34,7 @@ DROPPED = {"hidden": ("hidden",), "input too": ("input", "hidden"), "last": ()} 
 DEEPEST = 64  # layers; the table of counts grows with them
 MEMO = 20_000  # beginnings of networks of which the next widths are remembered
 SIZES = (1.0, 0.5, 0.25, 0.1, 0.05)  # shares of the budget that solved widths aim at
+WIDTH, WIDE, NARROW = 512, 256, 64  # of a usual layer; of one that stands much dropout; of one that is too narrow
 
 Widths = npt.NDArray[np.int64]
 
@@ -51,7 +52,7 @@ class MLP(SearchSpace):
         "norm": "batchnorm",
         "activation": "gelu",
         "dropout": 0.3,
-        "width": 512,
+        "width": WIDTH,
         "lr": 2e-3,
         "schedule": "onecycle",
         "label_smoothing": 0.05,
@@ -105,6 +106,21 @@ class MLP(SearchSpace):
             y = net("dropout", net(activation, net(norm, y)), p=p)
             x = net.residual(x, y) if skip and i > 1 else y
         return net.done(net("linear", x, out=self.classes))
+
+    @cached_property
+    def _usuals(self) -> dict[str, Scalar]:
+        """Three layers of the usual width on the usual context; inside a small budget narrower ones, on fewer frames."""
+        usual = super()._usuals
+        if self.budget is None:
+            return usual
+        depth, norm = min(int(usual["depth"]), self.max_depth), str(usual["norm"])
+        for context in sorted({0, *(c for c in self.contexts if c <= int(usual["context"]))}, reverse=True):
+            even = self.solve(self._inputs({"context": context}), "cylinder", depth, norm, False, 1.0, 1.0)
+            if even >= NARROW:
+                break
+        width = min(WIDTH, even or self.min_width)
+        dropout = usual["dropout"] if width >= WIDE else 0.1  # narrow layers have no units to spare
+        return {**usual, "context": context, "width": width, "dropout": dropout}
 
     # what has been counted belongs to one budget and one narrowing: a copy of the space begins anew
 
