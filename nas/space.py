@@ -6,8 +6,6 @@ budget stands between the function and the answerer: what cannot be completed in
 
 from __future__ import annotations
 
-import math
-import time
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -236,8 +234,9 @@ class SearchSpace(ABC):
         return twin
 
     def sized(self, samples: int) -> SearchSpace:
-        """The same space on data of which an epoch has so many samples."""
-        twin = self._twin()
+        """The same space on data of which an epoch has so many samples; what has been counted stays."""
+        twin = copy(self)
+        twin.__dict__.pop("_usuals", None)
         twin.samples = samples
         return twin
 
@@ -259,20 +258,18 @@ class SearchSpace(ABC):
         """The smallest network, whatever the budget."""
         return LookAhead(self.unlimited()._described, 0, 0).smallest()
 
-    def forks(self, seconds: float = math.inf) -> dict[str, list[Scalar]]:
-        """The forks that draws meet, in no more than so many seconds, each with the options it has offered them."""
-        rng, end = np.random.default_rng(0), time.monotonic() + seconds
+    def survey(self) -> Iterator[dict[str, dict[Scalar, None]]]:
+        """The forks that draws meet, each with the options it has offered them: after one draw, after two, ..."""
+        rng = np.random.default_rng(0)
         met: dict[str, dict[Scalar, None]] = {}
-        for number in range(FORKS):
-            if number and time.monotonic() > end:
-                break
+        for _ in range(FORKS):
             for choice in self.sample(rng).choices:
                 met.setdefault(choice.name, {}).update(dict.fromkeys(choice.options))
-        return {name: list(options) for name, options in met.items()}
+            yield met
 
     def _check_narrowing(self) -> None:
         """Compare the names and values of `--fix` and `--only` with the forks that draws of the whole space meet."""
-        forks = self.on(self.contexts, self.augmentations).unlimited().forks()
+        *_, forks = self.on(self.contexts, self.augmentations).unlimited().survey()
         self.narrowing.check({name: set(options) for name, options in forks.items()})
 
     def _diagnosis(self, budget: Budget) -> str:

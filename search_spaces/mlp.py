@@ -109,7 +109,7 @@ class MLP(SearchSpace):
 
     @cached_property
     def _usuals(self) -> dict[str, Scalar]:
-        """Three layers of the usual width on the usual context; inside a small budget narrower ones, on fewer frames."""
+        """Three layers of the usual width on the usual context; where they do not fit, narrower ones, on less."""
         usual = super()._usuals
         if self.budget is None:
             return usual
