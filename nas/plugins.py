@@ -12,7 +12,7 @@ import inspect
 import pkgutil
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from importlib.metadata import EntryPoints, entry_points
+from importlib.metadata import entry_points
 from typing import Any
 
 NOUNS = {  # what the messages call a plug-in of a folder
@@ -31,8 +31,8 @@ def names(folder: str) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def installed() -> EntryPoints:
-    """The entry points of all packages there are; to look for them takes tens of milliseconds."""
+def installed() -> Any:
+    """The entry points of all packages there are, which take tens of milliseconds to find."""
     return entry_points()
 
 

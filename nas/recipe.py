@@ -16,7 +16,7 @@ INITIALISATIONS = ("xavier_uniform", "xavier_normal", "kaiming_uniform", "kaimin
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 AVERAGES = ("none", "ema", "swa")
 SGD_LIKE = ("sgd", "nesterov", "sam")  # of these the useful learning rates are some twenty times larger
-BATCHES = (16, 32, 64, 128, 256, 512)
+BATCHES, OF_FEW = (32, 64, 128, 256, 512), (16, 32)  # the latter of a few hundred samples
 STEPS = 8  # of an epoch: a batch that leaves fewer is not worth searching
 
 
@@ -59,9 +59,9 @@ AUGMENTATIONS = ("flip", "shift", "rotate", "cutout", "mixup", "time_mask", "fre
 def batch_sizes(samples: int | None) -> tuple[int, ...]:
     """Those worth searching where an epoch has so many samples: four at most. All of them where that is not known."""
     if samples is None:
-        return BATCHES
+        return tuple(sorted({*OF_FEW, *BATCHES}))
     fitting = [size for size in BATCHES if size * STEPS <= samples]
-    return tuple(fitting[-4:]) if len(fitting) > 1 else BATCHES[:2]
+    return tuple(fitting[-4:]) if len(fitting) > 1 else OF_FEW
 
 
 def usual_batch(samples: int | None) -> int:
