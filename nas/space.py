@@ -125,17 +125,19 @@ class SearchSpace(ABC):
                 if not fitting:
                     raise BudgetError(f"no option of {name!r} fits the parameter budget after {taken}")
                 options, weights = zip(*fitting, strict=True)
-            choice = Choice(name, tuple(options), int(answer(name, options, weights)))
-            choices.append(choice)
-            taken[name] = choice.value
-            return choice.value
+            index = int(answer(name, options, weights))
+            choices.append(Choice(name, tuple(options), index))
+            taken[name] = value = options[index]
+            return value
+
+        narrowed = bool(self.narrowing)
 
         def build(name: str, options: Sequence[Scalar]) -> Scalar:
-            options = self.offered(name, options)
+            options = self.offered(name, options) if narrowed else options
             return take(name, options, self.completions(taken, name, options))
 
         def train(name: str, options: Sequence[Scalar]) -> Scalar:
-            options = self.narrowing.training(name, options, self._usual(name))
+            options = self.narrowing.training(name, options, self._usual(name)) if narrowed else options
             return take(name, options, (1.0,) * len(options))
 
         architecture, recipe = self.describe(build), self.recipe(train)
@@ -292,21 +294,27 @@ class _Closed(Architecture):
 
 def weighted(weights: Sequence[float], rng: np.random.Generator) -> int:
     """A position, in proportion to the weights."""
+    if len(weights) == 1:
+        return 0
     total = list(accumulate(weights))  # a fork has few options: numpy would take ten times as long
     return bisect_right(total, rng.random() * total[-1])
 
 
 def _kept(values: Mapping[str, Any], name: str, options: Sequence[Any]) -> int | None:
     """The option that `values` has at this fork; the nearest number; None where there is neither."""
-    wanted = values.get(name)
-    if name in values and (wanted in options or (is_number(wanted) and all(map(is_number, options)))):
-        return nearest_to(wanted, options)
-    return None
+    if name not in values:
+        return None
+    wanted = values[name]
+    if wanted in options:
+        return options.index(wanted)
+    return nearest_to(wanted, options) if is_number(wanted) and all(map(is_number, options)) else None
 
 
 def _inherit(
     values: Mapping[str, Any], name: str, options: Sequence[Any], weights: Sequence[float], rng: np.random.Generator
 ) -> int:
     """What is kept of `values`; where that is nothing, a weighted draw."""
+    if len(options) == 1:
+        return 0
     kept = _kept(values, name, options)
     return weighted(weights, rng) if kept is None else kept
