@@ -82,7 +82,7 @@ def choose_recipe(
     """
     optimizer = str(choose("optimizer", ("adamw", "nesterov")))
     searched: dict[str, Sequence[Scalar]] = {
-        "lr": (1e-2, 2e-2, 5e-2, 1e-1, 2e-1) if optimizer in SGD_LIKE else (2e-4, 5e-4, 1e-3, 2e-3, 4e-3),
+        "lr": (1e-2, 2e-2, 5e-2, 1e-1, 2e-1) if optimizer in SGD_LIKE else (5e-4, 1e-3, 2e-3, 4e-3, 8e-3),
         "weight_decay": (1e-2 if optimizer == "adamw" else 2e-3,),  # more than usual: trainings are short
         "batch_size": batch_sizes(samples),
         "schedule": ("cosine", "onecycle"),

@@ -107,7 +107,12 @@ class Study:
         return bool(self._waiting) and not self._closed()
 
     def _most(self) -> int:
-        """How many may go together: a pack is not to outlast the search, nor to leave another worker idle."""
+        """How many may go together: a pack is not to outlast the search, nor to leave another worker idle.
+
+        The very first goes alone, where the strategy learns from it: there is a result soon.
+        """
+        if not self._bests and not self._flight and self.strategy.ahead() < math.inf:
+            return 1
         waiting, more = len(self._waiting), 0.0
         if self._may_ask():
             more = self.strategy.ahead() - len(self._pending())
