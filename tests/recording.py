@@ -6,7 +6,7 @@ repeat what was true when it was captured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -90,11 +90,13 @@ class Cuda:
         self.streams = [Stream(torch.device("cpu"))]
         self.used: set[int] = set()
         Graph.made, Graph.capturing = [], False
-        current: Callable[..., Stream] = lambda device=None: self.streams[-1]
-        replaced = {"CUDAGraph": Graph, "Stream": Stream, "stream": self.stream, "current_stream": current}
+        replaced = {"CUDAGraph": Graph, "Stream": Stream, "stream": self.stream, "current_stream": self.current}
         replaced |= {"is_initialized": lambda: True, "is_current_stream_capturing": lambda: Graph.capturing}
         for name, value in replaced.items():
             patch.setattr(torch.cuda, name, value)
+
+    def current(self, device: torch.device | None = None) -> Stream:
+        return self.streams[-1]
 
     @contextmanager
     def stream(self, stream: Stream) -> Iterator[None]:
