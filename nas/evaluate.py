@@ -18,6 +18,7 @@ from nas.objectives import ACCURACY, with_costs
 from nas.resample import Cut, sampled
 from nas.resample import folds as folded
 from nas.space import Candidate
+from nas.train.fused.plan import Verdict
 
 if TYPE_CHECKING:
     from nas.train.loop import Fitted
@@ -121,7 +122,7 @@ class Training:
         """Whether it is trained in a group, if only of one."""
         from nas.train.fused.plan import likeness
 
-        fits = self.fused and self._device.type == "cpu" and likeness(job.candidate) is not None
+        fits = self.fused and likeness(job.candidate, self._device.type) is not None
         return fits and not job.snapshots and job.teacher is None
 
     def _epochs(self, job: Job) -> int:
@@ -191,6 +192,12 @@ class Training:
         which = [{"fold": n} if len(fits) > 1 else {} for n in range(1, len(fits) + 1)]
         curve = tuple({**row, **which[n]} for n, fit in enumerate(fits) for row in fit.curve)
         return Outcome(with_costs(value, job.candidate.architecture, self.objectives), metrics, curve)
+
+    def trial(self) -> Verdict:
+        """Whether groups are to be had on the device, and what they cost there."""
+        from nas.train.fused.trial import trial
+
+        return trial(self._device)
 
     def check(self, candidate: Candidate) -> list[str]:
         """Warnings about the training part, from a small network; a sentence each.
