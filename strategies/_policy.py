@@ -35,8 +35,9 @@ class Policy:
     def __init__(self, hidden: int, rng: np.random.Generator) -> None:
         self.hidden = hidden
         self.rows: dict[tuple[str, Scalar], int] = {}  # row 0 is that of the start, and of every word not met yet
-        self.numbers = rng.uniform(-0.1, 0.1, 4 * hidden * (2 * hidden + 1) + CAPACITY * (hidden + 1))
-        self.numbers = self.numbers.astype(np.float32)
+        self.numbers = rng.random(4 * hidden * (2 * hidden + 1) + CAPACITY * (hidden + 1), np.float32)
+        self.numbers -= 0.5
+        self.numbers *= 0.2
         self.lstm, self.words = self.split(self.numbers)
         self.words[:, -1] = 0
 
@@ -112,9 +113,9 @@ class Replay:
         offered = [[policy.row(choice.name, option) for option in choice.options] for choice in flat]
         self.offered = np.array([*zip_longest(*offered, fillvalue=-1)]).T  # (N, K)
         self.taken = np.arange(len(flat)), np.array([choice.index for choice in flat])
-        self.lengths = np.array([len(choices) for choices in roll_outs])
-        self.steps = np.concatenate([np.arange(n) for n in self.lengths]), np.repeat(np.arange(len(roll_outs)), self.lengths)
-        shape = int(self.lengths.max()) + 1, len(roll_outs)
+        where = [(t, b) for b, choices in enumerate(roll_outs) for t in range(len(choices))]
+        self.steps = tuple(np.array(where).T)  # of each decision, and its roll-out
+        shape = max(map(len, roll_outs)) + 1, len(roll_outs)
         self.read = np.zeros(shape, np.intp)  # the word before each decision; after the last one it does not matter
         self.read[self.steps[0] + 1, self.steps[1]] = self.offered[self.taken]
         self.inputs = np.ones((*shape, 2 * h + 1), np.float32)
@@ -148,7 +149,7 @@ class Replay:
         by_logits = np.zeros((len(slopes), policy.size), np.float32)
         np.add.at(by_logits, self.at, slopes)
         by_words += by_logits.T @ self.outputs
-        by_outputs, by_inputs, by_gates = np.zeros_like(self.cells), np.zeros_like(self.inputs), np.zeros_like(self.gates)
+        by_outputs, by_inputs, by_gates = map(np.zeros_like, (self.cells, self.inputs, self.gates))
         by_outputs[self.steps] = by_logits @ policy.words[: policy.size, :-1]
         i, f, o, g = policy.gates(self.gates)
         through = o * (1 - self.squashed**2)

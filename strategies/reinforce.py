@@ -24,9 +24,10 @@ WIDEST = 4096  # state of the LSTM: some 130 million weights
 class Reinforce(Strategy):
     """Policy gradient with a moving-average baseline, an entropy bonus and gradient clipping.
 
-    `batch` roll-outs make one update; `decay` is that of the moving averages; `entropy` weighs the bonus. Several
-    `passes` over a batch are PPO (arXiv 1707.06347); `imitation` weighs what the best networks so far would have the
-    controller do (self-imitation, arXiv 1806.05635).
+    A network that is known already counts as one standard deviation below the baseline, or the search would end in
+    asking for it. `batch` roll-outs make one update; `decay` is that of the moving averages; `entropy` weighs the
+    bonus. Several `passes` over a batch are PPO (arXiv 1707.06347); `imitation` weighs what the best networks so far
+    would have the controller do (self-imitation, arXiv 1806.05635).
     """
 
     def __init__(
@@ -98,7 +99,6 @@ class Reinforce(Strategy):
         rewards = np.array([t.value if t.values else self.lowest for t in trials])
         if not np.isfinite(rewards).all():
             return
-        # a network that is known already is worth nothing, or the search would end in asking for it
         advantages = np.where([t.copy_of is not None for t in trials], -1.0, self._advantages(rewards))
         best = self.best if self.imitation else []
         above = np.array([max(0.0, t.value - self.mean) for t in best]) / (self._spread or 1.0)
@@ -115,6 +115,7 @@ class Reinforce(Strategy):
             chosen = replay.log_probs[replay.taken]
             before = chosen if before is None else before
             ratio = np.exp(chosen - before)
+            ratio[sum(lengths[: len(trials)]) :] = 1  # imitation is not clipped
             far = np.where(weights > 0, ratio > 1 + RATIO, ratio < 1 - RATIO)  # PPO, (7)
             self.optimizer.step(replay.gradient(np.where(far, 0, ratio * weights), bonuses))
 
