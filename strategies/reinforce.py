@@ -19,6 +19,7 @@ from strategies._policy import Adam, Policy, Replay, RollOut, decisions
 BEST = 8  # networks that the controller imitates
 RATIO = 0.2  # by so much may an option's chance change, times itself, before a pass has nothing to gain by it
 WIDEST = 4096  # state of the LSTM: some 130 million weights
+MOST = 1_000_000  # of what is multiplied in 32 bits
 
 
 class Reinforce(Strategy):
@@ -45,18 +46,19 @@ class Reinforce(Strategy):
         init_seed: int = 0,
     ) -> None:
         super().__init__(space)
-        whole = (("batch", batch, 1), ("hidden", hidden, 1), ("passes", passes, 1))
-        for name, value, least in (*whole, ("lr", lr, 0), ("clip", clip, 0)):
-            if not least <= value < np.inf or value == 0:
-                meaning = f"at least {least}" if least else "above 0 and finite"
-                raise ValueError(f"{name} must be {meaning}, got {value}")
-        if hidden > WIDEST:
+        for name, count in (("batch", batch), ("passes", passes)):
+            if count < 1:
+                raise ValueError(f"{name} must be at least 1, got {count}")
+        for name, value in (("lr", lr), ("clip", clip)):
+            if not 0 < value <= MOST:
+                raise ValueError(f"{name} must be above 0 and at most {MOST:,}, got {value}")
+        for name, value in (("entropy", entropy), ("imitation", imitation)):
+            if not 0 <= value <= MOST:
+                raise ValueError(f"{name} must be in 0..{MOST:,}, got {value}")
+        if not 1 <= hidden <= WIDEST:
             raise ValueError(f"hidden must be in 1..{WIDEST}, got {hidden}")
         if not 0 <= init_seed < 2**64:
             raise ValueError(f"init_seed must be in 0..2**64 - 1, got {init_seed}")
-        for name, value in (("entropy", entropy), ("imitation", imitation)):
-            if not 0 <= value < np.inf:
-                raise ValueError(f"{name} must be at least 0, got {value}")
         if not 0 <= decay < 1:
             raise ValueError(f"decay must be in 0..1, below 1, got {decay}")
         self.batch, self.entropy, self.decay = batch, entropy, decay
@@ -114,7 +116,7 @@ class Reinforce(Strategy):
             replay = Replay(self.policy, roll_outs)
             chosen = replay.log_probs[replay.taken]
             before = chosen if before is None else before
-            ratio = np.exp(chosen - before)
+            ratio = np.exp(np.minimum(chosen - before, 10))  # no overflow: far beyond where passes may go
             ratio[sum(lengths[: len(trials)]) :] = 1  # imitation is not clipped
             far = np.where(weights > 0, ratio > 1 + RATIO, ratio < 1 - RATIO)  # PPO, (7)
             self.optimizer.step(replay.gradient(np.where(far, 0, ratio * weights), bonuses))
