@@ -39,7 +39,7 @@ def test_no_module_imports_what_lies_above_it(path: Path) -> None:
 def test_the_modules_are_found() -> None:
     assert {str(path) for path in MODULES} >= {"nas/ops/op.py", "search_spaces/mlp.py", "strategies/random.py"}
     assert "nas" in imports(Path("strategies/random.py"))
-    assert "torch" in imports(Path("strategies/reinforce.py"))
+    assert "strategies" in imports(Path("strategies/reinforce.py"))
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,7 @@ REFUSED = {  # of every strategy, options that it must refuse, and the value tha
         "decay=1.0": "1.0",
         "decay=-0.1": "-0.1",
         "entropy=nan": "nan",
+        "entropy=1e30": "1e+30",
         "passes=0": "0",
         "imitation=-0.5": "-0.5",
     },
