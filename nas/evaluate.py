@@ -19,6 +19,7 @@ from nas.resample import Cut, sampled
 from nas.resample import folds as folded
 from nas.space import Candidate
 from nas.train.fused.plan import Verdict
+from nas.weights import load_weights, save_weights, snapshot_file
 
 if TYPE_CHECKING:
     from nas.train.loop import Fitted
@@ -287,22 +288,10 @@ class Training:
 
     def _trained(self, candidate: Candidate, weights: Path) -> Any:
         """The network with these weights on the device; None where they are missing or damaged."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         from nas.network import Network
 
         network = Network(candidate.architecture)
-        try:
-            network.load_state_dict(load_file(weights))
-        except (OSError, SafetensorError, RuntimeError):
-            return None
-        return network.to(self._device)
-
-
-def snapshot_file(weights: Path, name: str) -> Path:
-    """Where a training leaves a snapshot beside its weights."""
-    return weights.with_name(f"{weights.stem}-{name}{weights.suffix}")
+        return network.to(self._device) if load_weights(network, weights) else None
 
 
 def _fold_files(job: Job, fold: int) -> tuple[Path | None, Path | None]:
@@ -311,17 +300,3 @@ def _fold_files(job: Job, fold: int) -> tuple[Path | None, Path | None]:
         path if path is None or fold == 1 else snapshot_file(path, f"fold{fold}") for path in (job.before, job.after)
     )
     return before, after
-
-
-def save_weights(state: dict[str, Any], path: Path) -> None:
-    """Write safetensors at once or not at all. Raises `OSError`: the disk's failure, not the network's."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    partial = path.with_suffix(".partial")
-    try:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in state.items()}, partial)
-        partial.replace(path)
-    except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(f"the weights cannot be written to {path}: {error}") from None

@@ -13,7 +13,7 @@ from exporting import alone, drawn, exported, insects
 
 from nas.architecture import Architecture
 from nas.dataset import Arrays, Dataset, Part
-from nas.evaluate import Stopping, Training, save_weights
+from nas.evaluate import Stopping, Training
 from nas.folder import Facts, write_folder
 from nas.job import Job
 from nas.network import Network
@@ -22,6 +22,7 @@ from nas.recipe import Recipe
 from nas.space import Candidate
 from nas.train.resident import Resident
 from nas.trial import Trial
+from nas.weights import save_weights
 from search_spaces.mlp import MLP
 
 pytest_plugins = ("fixtures_run",)
