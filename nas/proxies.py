@@ -138,13 +138,12 @@ class Proxies:
 
     def __call__(self, candidate: Candidate) -> tuple[float, ...]:
         """A value of each proxy; minus infinity where it has none, or the memory does not suffice."""
-        architecture = candidate.architecture
-        return tuple(
-            float(COUNTED[name](architecture))
-            if name in COUNTED
-            else self._measured(name, architecture.input_shape, architecture.nodes)
-            for name in self.names
-        )
+        return tuple(self.value(name, candidate.architecture) for name in self.names)
+
+    def value(self, name: str, architecture: Architecture) -> float:
+        if name in COUNTED:
+            return float(COUNTED[name](architecture))
+        return self._measured(name, architecture.input_shape, architecture.nodes)
 
     def _measure(self, name: str, shape: Shape, nodes: tuple[Node, ...]) -> float:
         """The nodes tell networks apart that are equal, and yet are not drawn in the same order."""

@@ -28,6 +28,8 @@ class Filter(Strategy):
         if type(self.inner).plan is not Strategy.plan:
             raise ValueError(f"inner must be a strategy that leaves the fidelity alone, got {inner!r}")
         self.proxies, self.of = Proxies(proxy), of
+        if len(self.proxies.names) > 1:
+            raise ValueError(f"proxy must be one, for what is the best by several is not defined, got {proxy!r}")
 
     def look(self, dataset: Dataset) -> None:
         self.inner.look(dataset)

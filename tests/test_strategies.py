@@ -43,6 +43,7 @@ SPECS = [
     *("coarse_to_fine:inner=evolution,first=5,best=2", "smac:startup=9,challengers=5,searches=1"),
     *FIXED[1:],
     "predictor:initial=2,parents=2,proposals=10",
+    "predictor:initial=3,proposals=10,proxies=nwot+params",
     "asha:inner=predictor,inner.initial=3,inner.batch=4",
     *("filter:inner=local,proxy=params,of=3", "filter:inner=predictor,of=2"),
     "asha:inner=filter,inner.of=2",
@@ -85,6 +86,7 @@ REFUSED = {  # of every strategy, options that it must refuse, and the value tha
         "of=1": "1",
         "of=2.5": "2.5",
         "proxy=synflw": "synflw",
+        "proxy=nwot+params": "nwot+params",
         "inner=asha": "asha",
         "inner=evolutoin": "evolutoin",
         "inner.population=0": "0",
@@ -104,6 +106,7 @@ REFUSED = {  # of every strategy, options that it must refuse, and the value tha
         "batch=0": "0",
         "batch=1.5": "1.5",
         "proposals=many": "many",
+        "proxies=synflw": "synflw",
     },
     "reinforce": {
         "batch=0": "0",
