@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -59,9 +59,9 @@ def memory(file: Path | None) -> Memory:
         ) from None
 
 
-def write(file: Path, images: Dataset | None) -> None:
+def write(file: Path, names: Sequence[str], images: Dataset | None) -> None:
     """Measure all cells; those that compute the same once."""
-    columns = {name: np.array([*_measured(name, images)]) for name in ALIKE}
+    columns = {name: np.array([*_measured(name, images)]) for name in names if name in MEASURED}
     np.savez(file, **columns)  # type: ignore[arg-type]  # typed for positions alone
 
 
