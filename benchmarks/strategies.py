@@ -10,7 +10,7 @@
 200 epochs being seen. (c) Regret on four regression problems, without a parameter budget and with one of a tenth.
 (time) What `ask` and `tell` take. A candidate that is asked for again is told again, at the cost of no query and no
 time; with `--again` it costs its time once more, as in the scripts of NATS-Bench. Strategies that go by zero-cost
-proxies find those of cells in `--promises`, by `python -m benchmarks.proxies table`, and measure those of FCNet's.
+proxies find those of cells in `--promises`, by `python -m benchmarks.proxies table`, and measure what is not there.
 """
 
 from __future__ import annotations
