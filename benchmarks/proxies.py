@@ -44,7 +44,7 @@ from search_spaces.mlp import MLP
 
 NAMES = (*MEASURED, *COUNTED)
 PICKS, OF, ROUNDS = 10, 4, 1000  # networks of a search, choices for each of them, searches
-FULL = 24  # cells that are measured in the skeleton of the benchmark
+FULL = 12  # cells that are measured in the skeleton of the benchmark
 SAMPLES = 200  # of the networks, with replacement
 
 

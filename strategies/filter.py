@@ -20,7 +20,7 @@ class Filter(Strategy):
     `inner` is told of that one alone.
     """
 
-    def __init__(self, space: SearchSpace, *, inner: str = "evolution", proxy: str = "synflow", of: int = 4) -> None:
+    def __init__(self, space: SearchSpace, *, inner: str = "evolution", proxy: str = "nwot", of: int = 4) -> None:
         super().__init__(space)
         if of < 2:
             raise ValueError(f"of must be at least 2, for of one there is nothing to choose, got {of}")

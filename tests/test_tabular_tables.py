@@ -51,7 +51,7 @@ def test_rows_are_in_the_order_of_the_digits() -> None:
 def test_proxies_of_cells_are_looked_up_where_a_file_has_them(tmp_path: Path) -> None:
     np.savez(tmp_path / "promises.npz", synflow=np.arange(15_625.0))
     space = cells.Cells((3, 32, 32), 10)
-    strategy = promises.remembering(Filter(space, inner="random", of=3), tmp_path / "promises.npz")
+    strategy = promises.remembering(Filter(space, inner="random", proxy="synflow"), tmp_path / "promises.npz")
     assert isinstance(strategy, Filter)
     for ops in ("333132", "000000", "444444"):
         assert strategy.proxies(space.replay(choices(ops))) == (int(ops, 5),)
