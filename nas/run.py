@@ -224,9 +224,11 @@ class _Run:
         bar = ProgressBar(
             self.console, label, trials if allowance is None else allowance.trainings, seconds, errors, self.verbosity
         )
+        asked = self.problem.strategy(strategy)
+        asked.look(self.evaluator.dataset)
         keep = KeepBestWeights(weights_of, worth_keeping) if self.options.joins else KeepBestWeights(weights_of)
         study = Study(
-            strategy=self.problem.strategy(strategy),
+            strategy=asked,
             log=log,
             executor=self._executor,
             seed=self.options.seed,

@@ -48,6 +48,7 @@ def test_the_modules_are_found() -> None:
         "import nas.space, nas.budget, search_spaces.mlp",
         "import nas.plugins; nas.plugins.names('strategies')",
         "from search_spaces.mlp import MLP; from nas.budget import Budget; MLP((868,), 11, Budget(20_000)).check()",
+        "from search_spaces.mlp import MLP; from strategies.predictor import Predictor; Predictor(MLP((8,), 3))",
     ],
 )
 def test_describing_and_counting_networks_needs_no_torch(work: str) -> None:
