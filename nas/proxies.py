@@ -124,7 +124,7 @@ class Proxies:
     """
 
     def __init__(self, names: str) -> None:
-        self.names = names.split("+")
+        self.names = [*dict.fromkeys(names.split("+"))]
         for name in self.names:
             if name not in MEASURED and name not in COUNTED:
                 raise ValueError(f"there is no proxy {name!r}; {nearest(name, [*MEASURED, *COUNTED])}")
