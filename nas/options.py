@@ -15,10 +15,13 @@ from nas.budget import Budget, parse_size
 from nas.narrow import Narrowing
 from nas.normalise import NORMALISATIONS
 from nas.objectives import ACCURACY, read_objectives
+from nas.oneshot.sharing import check_one_shot
 from nas.ops import Scalar
 from nas.plugins import nearest, parse_value
 
 DEFAULT_TRIALS = 24
+SHARED_TRIALS = 300  # where none of them is a training
+ONE_SHOT = {"rounds": 1, "epochs": 0}
 SEARCH_SHARE = 1 / 2
 LARGEST_SEED = 2**64 - 1  # that torch takes
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -56,6 +59,7 @@ class Options:
     trial_timeout: float | None = None
     baseline: bool | None = None
     fused: bool = True
+    one_shot: Mapping[str, int] | None = None
     report: bool = True
     ensemble: bool = False
     distill: float | None = None
@@ -85,6 +89,8 @@ class Options:
                 raise ValueError(f"{name} {value} is of the final training; leave --no-final out")
         if options.joins and options.final_epochs == 0 and options.folds > 1:
             raise ValueError(f"--folds {options.folds} leaves no weights to join; leave --no-final out")
+        if options.one_shot is not None:
+            check_one_shot(options.final_epochs, options.folds, options.fix, options.only)
         return options._placed()
 
     def _placed(self) -> Options:
@@ -102,7 +108,8 @@ class Options:
     @property
     def limits(self) -> tuple[int | None, float | None]:
         """Trials and seconds; the default number of trials where neither is given."""
-        return (DEFAULT_TRIALS if self.trials is None and self.time is None else self.trials), self.time
+        usual = DEFAULT_TRIALS if self.one_shot is None else SHARED_TRIALS
+        return (usual if self.trials is None and self.time is None else self.trials), self.time
 
     @property
     def parameter_budget(self) -> Budget:
@@ -112,6 +119,12 @@ class Options:
     def search_share(self) -> float:
         """Of a time limit, what the search gets; the rest is for the final training."""
         return SEARCH_SHARE if self.final_epochs is None else 1.0
+
+    @property
+    def search_limits(self) -> tuple[int | None, float | None]:
+        """Of the search alone."""
+        trials, seconds = self.limits
+        return trials, None if seconds is None else seconds * self.search_share
 
     @property
     def joins(self) -> bool:
@@ -219,6 +232,20 @@ def _monitors(key: str, value: Any) -> dict[str, str]:
     return {str(name): "" if given in (None, True) else str(given) for name, given in value.items()}
 
 
+def _one_shot(key: str, value: Any) -> dict[str, int] | None:
+    """`'rounds=4,epochs=80'`, or a mapping; true or '' is the default, false none."""
+    if value is False:
+        return None
+    if isinstance(value, str):
+        value = dict(item.strip().partition("=")[::2] for item in value.split(",") if item.strip())
+    given = {} if value is True else value
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{key} takes rounds=4,epochs=80, or nothing, got {value!r}")
+    if strange := next((name for name in given if name not in ONE_SHOT), None):
+        raise ValueError(f"{key} has no {strange!r}; {nearest(str(strange), ONE_SHOT)}")
+    return {**ONE_SHOT, **{name: _integer(ONE_SHOT[name])(f"{key} {name}", number) for name, number in given.items()}}
+
+
 def _normalise(key: str, value: Any) -> str:
     if value not in NORMALISATIONS:
         raise ValueError(f"{key} must be one of {', '.join(NORMALISATIONS)}, got {value!r}")
@@ -280,6 +307,7 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "trial_timeout": lambda key, value: parse_time(value),
     "baseline": _switch,
     "fused": _switch,
+    "one_shot": _one_shot,
     "monitors": _monitors,
     "report": _switch,
     "ensemble": _switch,

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from nas.space import Candidate
 from nas.trial import Trial
 
 TRIALS = 24  # that a search should have seen at its end
 FIRST_RATE = {"cpu": 5e10, "cuda": 5e12}  # floating point operations a second, until a training has been timed
+
+
+class Pacing(Protocol):
+    """Says how far a candidate is trained, and learns from trials."""
+
+    def __call__(self, candidate: Candidate) -> Candidate: ...
+
+    def told(self, trial: Trial) -> None: ...
 
 
 @dataclass

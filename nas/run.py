@@ -25,6 +25,8 @@ from nas.finalists import Again, threads
 from nas.handover import Handover
 from nas.live import Sweep
 from nas.monitors.progress import ProgressBar
+from nas.oneshot.evaluator import OneShot
+from nas.oneshot.rounds import Round, Rounds
 from nas.options import Options
 from nas.pace import Allowance, Pace
 from nas.packs import Alike, apart
@@ -52,7 +54,8 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
         stopping = Stopping(options.epochs, options.patience, options.min_change, options.patience_from)
         sample, folds, seed = options.sample, options.folds, options.seed
         how: dict[str, Any] = {"fused": options.fused, "objectives": options.objective}
-        training = Training(dataset, stopping, sample=sample, folds=folds, seed=seed, **how)
+        kind = Training if options.one_shot is None else OneShot
+        training = kind(dataset, stopping, sample=sample, folds=folds, seed=seed, **how)
         same = identity(options, dataset)
         path, facts = options.out or Path("runs") / run_name(same), config(options, dataset)
         directory = RunDirectory(path, facts, same)
@@ -103,6 +106,7 @@ class _Run:
     console: Console
     verbosity: int
     watching: Broadcast
+    _round: Round | None = None  # whose weights candidates are evaluated with
 
     def run(self) -> Result:
         path, space = self.directory.path, self.problem.space
@@ -112,7 +116,7 @@ class _Run:
         (path / "selection.json").unlink(missing_ok=True)  # it is of what an earlier session has chosen
         try:
             self._check_training(searched)
-            spent = self._arm("search", self.options.strategy, searched, [])
+            spent = self._searched(searched)
             if self.wants_baseline:
                 self._arm("random", "random", random, searched.trials)
             result = replace(result, final=self._final(logs, spent))
@@ -201,10 +205,24 @@ class _Run:
         for warning in warnings if self.verbosity >= 0 else ():
             self.console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
+    def _searched(self, log: TrialLog) -> float:
+        """The search, where weights are shared round by round; the seconds it has taken."""
+        if self.options.one_shot is None:
+            return self._arm("search", self.options.strategy, log, [])
+        self._enter("search")
+        console, spent = (self.console if self.verbosity >= 0 else None), 0.0
+        rounds = Rounds(self.options, self.problem.space, self.directory, self.placement, self.evaluator, console)
+        self._executor.shutdown()  # the training of the weights is to have all cores
+        for self._round in rounds.of(log):
+            self._executor = self._workers()
+            spent = self._arm("search", self.options.strategy, log, [])
+            self._executor.shutdown()
+        self._executor = self._workers()
+        return spent
+
     def _arm(self, arm: str, strategy: Any, log: TrialLog, known: Sequence[Trial]) -> float:
         """One search to the limits of the options, the random arm to those of the search; the seconds it has taken."""
-        trials, seconds = self.options.limits
-        seconds = None if seconds is None else seconds * self.options.search_share
+        trials, seconds = (self._round if self._round and arm == "search" else self.options).search_limits
         allowance = self._allowance(known) if arm == "random" else None
         if arm == "random":
             trials = len(known) if allowance is None else None
@@ -229,10 +247,11 @@ class _Run:
             weights_of=weights_of,
             live_of=live_of,
             keep_all=self.options.joins,
-            pace=None if seconds is None else self._pace(seconds),
+            pace=self._round or (None if seconds is None else self._pace(seconds)),
             checkpoint_of=checkpoint_of,
-            alike=self._alike,
+            alike=self._alike if self._round is None else apart,
             allowance=allowance,
+            shared=None if self._round is None else self._round.weights,
         )
         study.run()
         if seconds is not None and self.options.workers != 0:  # what was cut short is not to hold up what follows
@@ -243,7 +262,7 @@ class _Run:
 
     def _allowance(self, known: Sequence[Trial]) -> Allowance | None:
         """What random search may cost, where the search has trained several networks for few epochs; else None."""
-        if all(trial.candidate.horizon is None for trial in known):
+        if self._round is not None or all(trial.candidate.horizon is None for trial in known):
             return None  # as many trials
         return Allowance.equal_to(known, self.options.epochs * self.options.folds)
 

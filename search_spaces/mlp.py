@@ -56,6 +56,7 @@ class MLP(SearchSpace):
         "schedule": "onecycle",
         "label_smoothing": 0.05,
     }
+    regularising = frozenset(("dropout", "dropped"))
 
     def __init__(
         self,
