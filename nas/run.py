@@ -21,12 +21,13 @@ from nas.evaluate import Stopping, Training
 from nas.events import Broadcast, Monitor
 from nas.executor import JobFailed, Workers
 from nas.final import FinalTraining
-from nas.finalists import Again, threads
+from nas.finalists import Again, joining, threads
 from nas.handover import Handover
 from nas.live import Sweep
 from nas.monitors.progress import ProgressBar
 from nas.oneshot.evaluator import OneShot
 from nas.oneshot.rounds import Round, Rounds
+from nas.oneshot.timing import timed
 from nas.options import Options
 from nas.pace import Allowance, Pace
 from nas.packs import Alike, apart
@@ -120,7 +121,7 @@ class _Run:
             if self.wants_baseline:
                 self._arm("random", "random", random, searched.trials)
             result = replace(result, final=self._final(logs, spent))
-            result = replace(result, joining=_joining(result.final, self._chosen))
+            result = replace(result, joining=joining(result.final, self._chosen))
             result = self._joined(result)
             result = self._distilled(result, distilled)
         except KeyboardInterrupt:
@@ -231,9 +232,8 @@ class _Run:
         checkpoint_of = self.directory.checkpoint_of(arm)
         errors = self.directory.path / "errors.log"
         label = {"search": str(self.options.strategy), "random": "random search"}[arm]
-        bar = ProgressBar(
-            self.console, label, trials if allowance is None else allowance.trainings, seconds, errors, self.verbosity
-        )
+        most, shared = (trials if allowance is None else allowance.trainings), self._round is not None
+        bar = ProgressBar(self.console, label, most, seconds, errors, self.verbosity, shared)
         keep = KeepBestWeights(weights_of, worth_keeping) if self.options.joins else KeepBestWeights(weights_of)
         study = Study(
             strategy=self.problem.strategy(strategy),
@@ -276,6 +276,8 @@ class _Run:
         trials, baseline, log, _ = logs
         samples = self.evaluator.searched[0].samples, self.evaluator.whole.samples
         ended = Ended(trials.trials, baseline.trials, log.trials, spent)
+        if self._round is not None and self.options.time is not None:
+            ended = timed(ended, self.options, self._executor)
         chosen = chosen_again(self.options, ended, self.placement.devices, *samples)
         self._chosen = chosen
         if not chosen:
@@ -315,8 +317,3 @@ class _Run:
         alone = self.options.workers == 0 or self.options.trial_timeout is not None
         fused = self.options.fused and not alone and self.placement.devices[0] == "cpu"
         return partial(together, memory=free_memory() // len(self.placement.devices) // SPARED) if fused else apart
-
-
-def _joining(trained: Sequence[Trial], chosen: Sequence[Again]) -> frozenset[int]:
-    keys = {again.trial.candidate.key[:2] for again in chosen if again.joining}
-    return frozenset(trial.number for trial in trained if trial.candidate.key[:2] in keys)

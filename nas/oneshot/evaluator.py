@@ -37,11 +37,14 @@ class OneShot(Training):
 
     def teach(self, lesson: Lesson) -> list[Row]:
         """Train the shared weights to the end of the lesson; a row for every epoch of the round so far."""
+        from torch.random import fork_rng
+
         from nas.oneshot.teaching import Teaching, common
 
         data = self._parts(self.searched[0])[0]
-        if self._taught is None or self._taught.of != common(lesson, data):
-            self._taught = Teaching.begun(lesson, data)
+        with fork_rng(devices=[]):  # a network draws weights when it is made
+            if self._taught is None or self._taught.of != common(lesson, data):
+                self._taught = Teaching.begun(lesson, data)
         self._taught.go(lesson.until)
         self._taught.leave()
         return list(self._taught.curve)
@@ -58,12 +61,15 @@ class OneShot(Training):
         return [self._shared(job, job.shared) for job in jobs if job.shared is not None]
 
     def _shared(self, job: Job, file: Path) -> Outcome | Exception:
+        from torch.random import fork_rng
+
         from nas.train.loop import evaluate
 
         began, watch = time.perf_counter(), job.watch()
         try:
             watch.step()
-            network = self._weights(file).network(job.candidate.architecture)
+            with fork_rng(devices=[]):
+                network = self._weights(file).network(job.candidate.architecture)
             train, validation = self._parts(self.searched[0])
             self._calibrate(network, train)
             accuracy, loss = evaluate(network, validation)

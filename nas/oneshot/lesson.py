@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nas.architecture import Architecture
 from nas.recipe import Recipe
+from nas.record import read_json
+from nas.trial import Row
+
+FOLDER, PLAN = "one_shot", "plan.json"  # of a run: the weights of its rounds, what was decided for each and came of it
 
 
 @dataclass(frozen=True)
@@ -25,3 +30,14 @@ class Lesson:
     state: Path
     after: Path
     before: Path | None = None
+
+
+def plan(path: Path) -> list[dict[str, Any]]:
+    """Of each round of a run its `epochs`, and once it has its weights, `elapsed` seconds and the `curve`."""
+    rounds = read_json(path / FOLDER / PLAN).get("rounds", [])
+    return [found for found in rounds if isinstance(found, dict)]
+
+
+def taught(path: Path) -> list[Row]:
+    """The epochs that the shared weights of a run were trained, a row for each."""
+    return [row for found in plan(path) for row in found.get("curve", ())]

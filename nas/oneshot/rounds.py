@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,9 @@ from nas.evaluate import Training
 from nas.executor import JobFailed, Workers
 from nas.finalists import threads
 from nas.oneshot.evaluator import OneShot
-from nas.oneshot.lesson import Lesson
+from nas.oneshot.lesson import FOLDER, PLAN, Lesson, plan
 from nas.options import Options
 from nas.placement import Placement
-from nas.record import read_json
 from nas.space import Candidate, SearchSpace
 from nas.store import RunDirectory, TrialLog
 from nas.trial import Row, Trial
@@ -37,7 +36,7 @@ TEACHING = 0.7  # of the search's time, what the training of the shared weights 
 LESSON = 10.0  # seconds that one should take: what a crash costs, and how often progress is told
 MANY = 10  # times the epochs of a network by itself, that the shared weights are trained
 TRIED = 16  # networks that tell how long an epoch takes
-PLAN, STATE = "plan.json", "training.pt"
+STATE = "training.pt"
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,7 @@ class Rounds:
     def __post_init__(self) -> None:
         assert self.options.one_shot is not None
         self.number, self.epochs = self.options.one_shot["rounds"], self.options.one_shot["epochs"]
-        self.folder = self.directory.path / "one_shot"
-        self.plan: list[dict[str, Any]] = read_json(self.folder / PLAN).get("rounds", [])
+        self.folder, self.plan = self.directory.path / FOLDER, plan(self.directory.path)
 
     def of(self, log: TrialLog) -> Iterator[Round]:
         """Those that are not over, each when the trials of the one before are in the log.
@@ -94,38 +92,43 @@ class Rounds:
 
     def _trained(self, number: int, log: TrialLog) -> Path:
         """The weights of a round. Where they are missing they are trained again, with the same trials to the same."""
-        began, file = time.monotonic(), self._file(number)
+        file, began = self._file(number), time.monotonic()
         if file.exists() and number < len(self.plan) and "elapsed" in self.plan[number]:
             return file
         before = self._trained(number - 1, log) if number else None
         self.folder.mkdir(exist_ok=True)
-        state, seed = (
-            self.folder / STATE,
-            int(np.random.SeedSequence((self.options.seed, number, 3)).generate_state(1)[0]),
-        )
-        recipe = self.space.default().recipe
-        lesson = Lesson(self._pool(number, log.trials), recipe, seed, 1, 1, state, file, before)
-        devices = self.placement.devices
-        workers = self.placement.workers(self.evaluator, 1, threads(devices, 1), timed=False)
-        try:
+        lesson = self._lesson(number, log.trials, before)
+        with self._worker() as workers:
             if number == len(self.plan):
                 spent = log.elapsed + time.monotonic() - began
                 self._note(number, epochs=self._epochs(number, lesson, workers, spent))
             rows = self._taught(number, replace(lesson, epochs=self.plan[number]["epochs"]), workers)
-        except JobFailed as error:
-            if error.storage:
-                raise OSError(str(error)) from None
-            raise ValueError(
-                f"the shared weights cannot be trained: {str(error).partition('ValueError: ')[2] or error}"
-            ) from None
-        finally:
-            workers.shutdown(cancel_futures=True)
         if "elapsed" not in self.plan[number]:
             spent = max(time.monotonic() - began, sum(row["seconds"] for row in rows))
             self._note(number, elapsed=log.elapsed + spent, curve=rows)
-        for left in (state, *filter(None, [before])):
+        for left in (lesson.state, *filter(None, [before])):
             left.unlink(missing_ok=True)
         return file
+
+    def _lesson(self, number: int, trials: Sequence[Trial], before: Path | None) -> Lesson:
+        """The first epoch of a round's training."""
+        seed = int(np.random.SeedSequence((self.options.seed, number, 3)).generate_state(1)[0])
+        recipe, state = self.space.default().recipe, self.folder / STATE  # all candidates have the same
+        return Lesson(self._pool(number, trials), recipe, seed, 1, 1, state, self._file(number), before)
+
+    @contextmanager
+    def _worker(self) -> Iterator[Workers]:
+        """One with all cores and no time limit. Raises `ValueError` where it fails, `OSError` where the disk does."""
+        devices = self.placement.devices
+        workers = self.placement.workers(self.evaluator, 1, threads(devices, 1), timed=False)
+        try:
+            yield workers
+        except JobFailed as error:
+            if error.storage:
+                raise OSError(str(error)) from None
+            raise ValueError(f"the shared weights cannot be trained: {error}") from None
+        finally:
+            workers.shutdown(cancel_futures=True)
 
     def _taught(self, number: int, lesson: Lesson, workers: Workers) -> list[Row]:
         """The rows of all epochs of a round, once they are trained."""
@@ -151,11 +154,8 @@ class Rounds:
 
     def _pool(self, number: int, trials: Sequence[Trial]) -> tuple[Architecture, ...]:
         """The networks of a round's training, drawn from the space, or told in the round before."""
-        told = [
-            t
-            for t in sorted(trials, key=lambda t: t.number)
-            if t.values and number and t.candidate.progress == number / self.number
-        ]
+        before = [t for t in trials if t.values and number and t.candidate.progress == number / self.number]
+        told = sorted(before, key=lambda trial: trial.number)
         if told:
             return tuple(trial.candidate.architecture for trial in told)
         drawn = (self.space.sample(np.random.default_rng((self.options.seed, n, 4))) for n in range(POOL))
@@ -168,4 +168,4 @@ class Rounds:
         """Write down what is decided for a round, before it is acted on, and what came of it."""
         before = self.plan[number] if number < len(self.plan) else {}
         self.plan[number:] = [{**before, **facts}]
-        self.directory.write_json(f"{self.folder.name}/{PLAN}", {"rounds": self.plan})
+        self.directory.write_json(f"{FOLDER}/{PLAN}", {"rounds": self.plan})

@@ -110,17 +110,16 @@ class Teaching:
                 start = time.perf_counter()
                 row = {"epoch": epoch, **self._epoch(epoch)}
                 if not math.isfinite(row["train_loss"]):
-                    raise NotFinite(f"the loss of the shared weights is not finite after epoch {epoch}")
+                    rate = f"{self.lesson.recipe.optimizer}, lr {self.lesson.recipe.lr:g}"
+                    raise NotFinite(f"their loss is not finite after epoch {epoch} ({rate}); give a lower --fix lr")
                 self.curve.append({**row, "seconds": round(time.perf_counter() - start, 4)})
 
     def leave(self) -> None:
         """Write the state, and after the last epoch the weights. Raises `OSError`."""
-        if len(self.curve) < self.lesson.epochs:
-            state = {"weights": self.weights.tensors, "moments": self.moments, "curve": self.curve}
-            write(self.lesson.state, {"of": self.of, **state})
-            return
-        save_weights(self.weights.tensors, self.lesson.after)
-        self.lesson.state.unlink(missing_ok=True)
+        state = {"weights": self.weights.tensors, "moments": self.moments, "curve": self.curve}
+        write(self.lesson.state, {"of": self.of, **state})
+        if len(self.curve) == self.lesson.epochs:
+            save_weights(self.weights.tensors, self.lesson.after)
 
     def seconds(self) -> float:
         """Of an epoch, by a few steps, after which this teaching is of no more use."""

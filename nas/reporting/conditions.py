@@ -11,6 +11,8 @@ def stopping(run: Run) -> str:
     """The rule by which trainings end."""
     config = run.config
     least = f"{points(float(config['min_change']))} points " if config.get("min_change") else ""
+    if run.shared:
+        return "in the search none: networks were evaluated with shared weights, and the best were trained afterwards"
     said = f"at most {count(int(config['epochs']), 'epoch')}"
     if config.get("patience"):
         said += f"; ended after {count(int(config['patience']), 'epoch')} without {least}more validation accuracy"

@@ -41,7 +41,9 @@ def write(path: Path) -> Path:
     options = _effects(run, told)
     with style():
         course = [_chart(one, folder) for one in _course(run, again)]
-        matter = [_chart(one, folder) for one in (choices.bars(told, reason), choices.panels(options, told))]
+        matter = [
+            _chart(one, folder) for one in (choices.bars(told, reason), choices.panels(options, told, run.measure))
+        ]
     best = chosen(run, again)
     context = {
         **_head(run, again),
@@ -54,6 +56,7 @@ def write(path: Path) -> Path:
         "front": trade_offs(run),
         "costs": costs(run),
         "failures": failures(run.failed),
+        "shared": run.shared,
     }
     page = path / "report.html"
     partial = page.with_name(page.name + ".partial")

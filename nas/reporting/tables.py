@@ -66,7 +66,22 @@ def costs(run: Run) -> list[Cost]:
     """Of each search and of the final training, and last of all together; of those that there were."""
     arms = {"search": run.search, "random": run.random, "final": run.final, "distilled": run.distilled}
     found = [_cost(ARMS[arm], rows) for arm, rows in arms.items() if rows]
-    return [*found, _cost("together", [*run.tried, *run.again])] if len(found) > 1 else found
+    if taught := run.taught:
+        each = [row["seconds"] for row in taught]
+        found.insert(0, Cost("training of shared weights", 0, 0, 0, sum(each), len(each), max(each)))
+    return [*found, _together(found)] if len(found) > 1 else found
+
+
+def _together(costs: Sequence[Cost]) -> Cost:
+    return Cost(
+        "together",
+        sum(cost.trials for cost in costs),
+        sum(cost.failed for cost in costs),
+        sum(cost.copies for cost in costs),
+        sum(cost.seconds for cost in costs),
+        sum(cost.epochs for cost in costs),
+        max(cost.slowest for cost in costs),
+    )
 
 
 def _cost(name: str, rows: Sequence[Tried]) -> Cost:
@@ -140,7 +155,7 @@ def ablation(run: Run, best: Tried, effects: Sequence[tuple[str, Sequence[Effect
     """The best network beside those that differ in one choice; beside the means of options where none was tried."""
     beside = neighbours(run.trained, best)
     if not beside:
-        return _means(effects)
+        return _means(run, effects)
     shown = _few(beside)
     rows = [("chosen network", *_facts(best, best))]
     rows += [(f"{words.spoken(name)}: {was} → {now}", *_facts(row, best)) for name, was, now, row in shown]
@@ -150,10 +165,9 @@ def ablation(run: Run, best: Tried, effects: Sequence[tuple[str, Sequence[Effect
         hidden += " Not all were given as many epochs, which moves the accuracy too."
     caption = (
         "Ablation: the chosen network as the search saw it, and networks that were tried and differ from it in one "
-        "choice (and what follows from it). One training each, so that small differences may be "
-        f"chance.{hidden}"
+        f"choice (and what follows from it). {_each(run)}, so that small differences may be chance.{hidden}"
     )
-    head = ("choice", "validation accuracy (%)", "difference (points)", "parameters", "epochs")
+    head = ("choice", f"{run.measure} (%)", "difference (points)", "parameters", "epochs")
     return Table(caption, head, tuple(rows))
 
 
@@ -174,10 +188,10 @@ def trade_offs(run: Run) -> Table | None:
     ]
     caption = (
         f"The front of {', '.join(names)}: of all networks that were tried those that no other beats in everything, as "
-        "the search saw them. One training each, so that small differences in accuracy may be chance."
+        f"the search saw them. {_each(run)}, so that small differences in accuracy may be chance."
     )
     costs = (names[n].removeprefix("-") for n in others)
-    head = ("network", "validation accuracy (%)", "parameters", *costs, "trial")
+    head = ("network", f"{run.measure} (%)", "parameters", *costs, "trial")
     return Table(caption, head, tuple(rows)) if rows else None
 
 
@@ -212,7 +226,11 @@ def _facts(row: Tried, best: Tried) -> tuple[str, ...]:
     return f"{100 * row.score:.2f}", difference, f"{row.params:,}", f"{row.length:g}"
 
 
-def _means(effects: Sequence[tuple[str, Sequence[Effect]]]) -> Table | None:
+def _each(run: Run) -> str:
+    return "None was trained by itself" if run.shared else "One training each"
+
+
+def _means(run: Run, effects: Sequence[tuple[str, Sequence[Effect]]]) -> Table | None:
     rows = []
     for name, options in effects[:FIRST]:
         for effect in options:
@@ -220,7 +238,7 @@ def _means(effects: Sequence[tuple[str, Sequence[Effect]]]) -> Table | None:
             mean = f"{100 * effect.mean:.2f}"
             rows.append((f"{words.spoken(name)} = {effect.option}", mean, half, str(effect.trials)))
     caption = (
-        "Mean validation accuracy of the networks with each option of the choices that matter most. No network was "
+        f"Mean {run.measure} of the networks with each option of the choices that matter most. No network was "
         "tried that differs from the chosen one in one choice, so that these are means over whatever else differed."
     )
     head = ("option", "mean accuracy (%)", "95 % interval (± points)", "networks")
