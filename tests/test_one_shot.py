@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from toy import Line, line, rows, timeless
 
 import nas
 from nas.candidate import Candidate
-from nas.dataset import Arrays
+from nas.cli import main
+from nas.dataset import Arrays, Dataset
 from nas.evaluate import Stopping
 from nas.events import Monitor
+from nas.executors._parcel import Parcel, opened, put_back
+from nas.executors._reply import Held, Reply
 from nas.executors.local import Local
 from nas.job import Job, Outcome, evaluate
 from nas.oneshot.evaluator import OneShot
@@ -91,6 +95,33 @@ def test_a_candidate_is_worth_the_same_in_any_order_and_in_any_worker(tmp_path: 
         assert values([future.result() for future in there]) == first
     finally:
         workers.shutdown(cancel_futures=True)
+
+
+def test_lessons_and_evaluations_travel_to_a_machine_that_shares_no_folder(tmp_path: Path) -> None:
+    folder, dataset = tmp_path / "one_shot", Arrays(*blobs()).load(0)
+    folder.mkdir()
+    pool = tuple(candidate.architecture for candidate in drawn(4))
+    weights, job = folder / "round-1.safetensors", Job(0, drawn(1)[0], 0)
+    lesson = Lesson(pool, Recipe(lr=1e-2, batch_size=30), 0, 2, 1, folder / "state.pt", weights)
+    for until in (1, 2):  # each as if by a worker that has seen nothing of the other
+        assert len(elsewhere(folder, dataset, (OneShot.teach, (replace(lesson, until=until),), {}))) == until
+    made = OneShot(dataset, Stopping(2, 2))
+    there = elsewhere(folder, dataset, (evaluate, (replace(job, shared=weights),), {}))
+    made.prepare("cpu")
+    assert values([there]) == values([made(replace(job, shared=weights))])
+
+
+def elsewhere(folder: Path, dataset: Dataset, job: Any) -> Any:
+    """What a job comes to on another machine, whose files come back."""
+    parcel = Parcel.of(job)
+    files = parcel.files(parcel.folders)
+    away = folder.rename(folder.with_name("away"))
+    data, written = opened(Held(OneShot(dataset, Stopping(2, 2)), "cpu"), parcel.data, files)
+    away.rename(folder)
+    put_back(written)
+    reply = Reply.read(bytes(data))
+    assert reply.failure is None
+    return reply.result
 
 
 def test_an_evaluation_changes_neither_the_weights_nor_torch_s_chance(tmp_path: Path) -> None:
@@ -279,6 +310,13 @@ def test_the_option_is_read_as_words_a_mapping_or_a_switch() -> None:
         assert Options.of({"budget": "5K", "one_shot": given}).one_shot == {"rounds": 3, "epochs": 9}
     for given in (True, "", {}):
         assert Options.of({"budget": "5K", "one_shot": given}).one_shot == {"rounds": 1, "epochs": 0}
+
+
+@pytest.mark.parametrize("words", [["--one-shot"], ["--one-shot", "rounds=2"]], ids=" ".join)
+def test_the_command_line_says_how_long_it_takes(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    space = ["--space", "mlp:max_depth=2,max_width=16", "--budget", "3K", "--workers", "0"]
+    assert main([*space, *words, "--dry-run"]) == 0
+    assert "300 trials and the training of the shared weights" in capsys.readouterr().out
 
 
 @pytest.mark.reported
