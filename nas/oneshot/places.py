@@ -11,7 +11,6 @@ of frames, which grows at both ends, has its middle in common.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -19,12 +18,10 @@ from math import prod
 from typing import NamedTuple
 
 from nas.architecture import Architecture, Node
-from nas.ops import ACTIVATIONS, OPS, Join, Shape
+from nas.ops import OPS, Join, Shape
 
 WEIGHTED = ("linear", "conv", "depthwise")
-FREE = ("out", "bias")  # attributes that are not of a place's name
-
-X = set(os.environ.get("PLACES", "").split(","))
+FREE, USUAL = ("out", "bias"), (("stride", 1), ("dilation", 1), ("groups", 1))  # attributes that no name tells of
 
 
 class Run(NamedTuple):
@@ -59,15 +56,6 @@ class _Walk:
         self.runs: list[Runs] = [(Run("", architecture.input_shape[0]),)]
         self.names: list[str] = [""]
         self.used: Counter[str] = Counter()
-        self.tag = ""
-        if "norm" in X:
-            self.tag += next((n.op for n in self.nodes if n.op.endswith("norm")), "")
-        if "act" in X:
-            self.tag += next((n.op for n in self.nodes if n.op in ACTIVATIONS), "")
-        if "skip" in X:
-            self.tag += "skip" if any(n.op == "add" for n in self.nodes) else ""
-        if "depth" in X:
-            self.tag += str(sum(n.op == "linear" for n in self.nodes))
         for position in range(1, len(self.nodes)):
             self._visit(position, self.nodes[position])
 
@@ -76,7 +64,7 @@ class _Walk:
         shape, inputs = self.architecture.shapes[first], self.runs[first]
         way = self.ways[first] if self.nodes[first].scope == node.scope else ()
         if node.op in WEIGHTED:
-            way = (*way, _word(node, shape))
+            way = (*way, _word(node))
         self.ways.append(way)
         last = "head" if position == len(self.nodes) - 1 else ""
         own = node.op if node.op not in WEIGHTED else ""
@@ -96,7 +84,7 @@ class _Walk:
     def _named(self, scope: str, way: Sequence[str], *words: str) -> str:
         """A name that no other layer of this network has: of layers with one way, the later ones are numbered."""
         said = [f"{word}*{n}" if n > 1 else word for word, n in ((w, len(list(g))) for w, g in groupby(way))]
-        name = "/".join(filter(None, [self.tag, scope, ">".join(said), *words]))
+        name = "/".join(filter(None, [scope, ">".join(said), *words]))
         self.used[name] += 1
         return name if self.used[name] == 1 else f"{name}#{self.used[name]}"
 
@@ -107,16 +95,10 @@ class _Walk:
         return tuple(run._replace(source=f"{name}|{run.source}" if run.source else name) for name, run in named)
 
 
-def _word(node: Node, shape: Shape) -> str:
+def _word(node: Node) -> str:
     """A weighted layer, but for its width."""
-    attrs = {k: v for k, v in node.attrs if k not in FREE}
-    kernel = attrs.pop("kernel", "")
-    if attrs.get("stride") == 1 or "nostride" in X:
-        attrs.pop("stride", None)
-    if attrs.get("dilation") == 1:
-        attrs.pop("dilation")
-    res = f"@{shape[1]}" if "res" in X and len(shape) == 3 else ""
-    return f"{node.op}{kernel}" + "".join(f",{k}={v}" for k, v in attrs.items()) + res
+    attrs = {name: value for name, value in node.attrs if name not in FREE and (name, value) not in USUAL}
+    return f"{node.op}{attrs.pop('kernel', '')}" + "".join(f",{name}={value}" for name, value in attrs.items())
 
 
 def _flattened(runs: Runs, shape: Shape, whole: bool) -> Iterator[Run]:
