@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -38,13 +38,15 @@ def durations(mean: float, seed: int) -> Callable[[int], np.ndarray]:
 
 
 class Cluster(Workers):
-    """Workers on a clock of their own. `wait`, in place of that of `concurrent.futures`, ends the job that is next."""
+    """Workers on a clock of their own. It stands in for the queue of what has ended, too: to look is to end a job."""
 
     def __init__(self, slots: int, draw: Callable[[int], np.ndarray]) -> None:
         self.slots, self._draw, self._evaluator = slots, draw, Instant()
         self._running: list[tuple[float, int, Future[Any], Callable[[], Any]]] = []
         self._now, self._since = 0.0, time.process_time()
         self.jobs: list[tuple[float, float]] = []  # when it began, and for how long it runs
+        self._ended: SimpleQueue[Any] = SimpleQueue()
+        self.put, self.get_nowait = self._ended.put, self._ended.get_nowait
 
     @property
     def now(self) -> float:
@@ -58,12 +60,12 @@ class Cluster(Workers):
         self.jobs.append((self.now, took))
         return future
 
-    def wait(self, futures: Iterable[Future[Any]], timeout: float | None = None, return_when: str = "") -> Any:
+    def get(self, timeout: float | None = None) -> Any:
         end, _, future, work = heapq.heappop(self._running)
         now, found = max(self.now, end), work()
         self._now, self._since = now, time.process_time()  # what the job itself computes is not the coordinator's
         future.set_result(found)
-        return SimpleNamespace(done={future})
+        return self._ended.get_nowait()
 
     def busy(self) -> float:
         """Share of the workers' time until the last job began."""
@@ -73,7 +75,7 @@ class Cluster(Workers):
 
 def asynchronous(spec: str, mean: float, seed: int) -> float:
     space, cluster = MLP((1, 8, 8), 10, Budget(50_000)), Cluster(WORKERS, durations(mean, seed))
-    with patch("nas.packs.wait", cluster.wait), TemporaryDirectory() as folder:
+    with patch("nas.packs.SimpleQueue", lambda: cluster), TemporaryDirectory() as folder:
         log = TrialLog(Path(folder) / "trials.jsonl", space)
         Study(make("strategies", spec, Strategy, space), log, cluster, seed, TRIALS).run()
         log.close()

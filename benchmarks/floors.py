@@ -73,7 +73,7 @@ def row(width: int, batch: int, data: Resident, few: Resident) -> list[str]:
 
     def group(members: int) -> None:
         stopping = [Patience(EPOCHS) for _ in range(members)]
-        train_together([Member(architecture, recipe, 0, s) for s in stopping], data, few, epochs=EPOCHS)
+        list(train_together([Member(architecture, recipe, 0, s) for s in stopping], data, few, epochs=EPOCHS))
 
     ways: list[tuple[int, Callable[[], object]]] = [
         (1, lambda: usual(architecture, data, batch)),

@@ -54,7 +54,7 @@ class Setting:
     def together(self, members: Sequence[Candidate]) -> None:
         patience = self.task.epochs
         found = [Member(c.architecture, c.recipe, n, Patience(patience)) for n, c in enumerate(members)]
-        train_together(found, *self.parts, epochs=self.task.epochs)
+        list(train_together(found, *self.parts, epochs=self.task.epochs))
 
     def alone(self, number: int) -> None:
         candidate, epochs = self.candidates[number], self.task.epochs

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import networkx as nx
 
-from nas.digest import Layer, digest
+from nas.digest import Layer, digest, layer_name
 from nas.ops import ACTIVATIONS, NOTHING, OPS, Scalar, Shape, measure
 
 UNSPOKEN = ("input", "linear", "flatten", "globalpool", "concat")  # left out where a network is put into words
@@ -89,7 +89,9 @@ class Architecture:
         """A hexadecimal name of what is computed: blind to the numbering and to what does not lead to the output."""
         number = {old: new for new, old in enumerate(self.computed)}
         nodes = [self.nodes[i] for i in self.computed]
-        inputs = (tuple([number[i] for i in node.inputs]) for node in nodes)
+        inputs = [node.inputs for node in nodes]
+        if len(nodes) < len(self.nodes):
+            inputs = [tuple([number[i] for i in ins]) for ins in inputs]
         named = [(layer, ins, commutes) for ins, (layer, commutes) in zip(inputs, map(_layer, nodes), strict=True)]
         return digest(self.input_shape, named)
 
@@ -109,7 +111,8 @@ class Architecture:
         """The network in words: `1024-512, gelu, batchnorm, dropout 0.2, skip`; `3*64` are three layers of 64."""
         runs = [(width, len(list(run))) for width, run in groupby(self.widths)]
         shown = "-".join(f"{n}*{w}" if n > 2 else "-".join([str(w)] * n) for w, n in runs)
-        kinds = Counter(_word(self.nodes[i]) for i in self.computed if self.nodes[i].op not in UNSPOKEN)
+        spoken = (self.nodes[i] for i in self.computed if self.nodes[i].op not in UNSPOKEN)
+        kinds = Counter([_word(node.op, node.attrs) for node in spoken])
         order = sorted(kinds, key=lambda word: (word.split()[0] not in ACTIVATIONS, word))
         return ", ".join([shown or "no hidden layer", *order])
 
@@ -156,6 +159,7 @@ class Sketch:
 
     def __post_init__(self) -> None:
         self.shapes: list[Shape] = [self.input_shape]
+        self._measured = [(self.input_shape, 0, 0)]
         self._scope = ""
 
     def __call__(self, op: str, *inputs: int, **attrs: Scalar) -> int:
@@ -164,7 +168,8 @@ class Sketch:
         if op in NOTHING and NOTHING[op](shapes[inputs[0]], **attrs):
             return inputs[0]
         pairs = tuple(attrs.items())
-        shapes.append(measure(op, pairs, *[shapes[i] for i in inputs])[0])
+        self._measured.append(measure(op, pairs, *[shapes[i] for i in inputs]))
+        shapes.append(self._measured[-1][0])
         self.nodes.append(Node(op, inputs, pairs, self._scope))
         return len(shapes) - 1
 
@@ -192,7 +197,9 @@ class Sketch:
         """The architecture that ends at node `output`. Other nodes are dropped, but for those that lead to `keep`."""
         kept = leading_to(self.nodes, [output, *keep])
         if len(kept) == len(self.nodes) == output + 1:
-            return Architecture(self.input_shape, tuple(self.nodes))
+            whole = Architecture(self.input_shape, tuple(self.nodes))
+            vars(whole)["_measured"] = tuple(self._measured)  # what it would measure again
+            return whole
         order = [*sorted(kept - {output}), output]
         number = {old: new for new, old in enumerate(order)}
         nodes = (self.nodes[old] for old in order)
@@ -216,14 +223,14 @@ def leading_to(nodes: Sequence[Node], outputs: Iterable[int]) -> set[int]:
 
 
 def _layer(node: Node) -> tuple[Layer, bool]:
-    """What the digest says of a node by itself: operation and sorted attributes, and whether it commutes."""
+    """What the digest says of a node by itself: the name of its layer, and whether it commutes."""
     return _known_layer(node.op, node.attrs)
 
 
 @lru_cache(maxsize=2**14)
 def _known_layer(op: str, attrs: tuple[tuple[str, Scalar], ...]) -> tuple[Layer, bool]:
     commutes = op in OPS and OPS[op].commutes(**dict(attrs))
-    return (op, tuple(sorted(map(_plain, attrs)))), commutes
+    return layer_name(op, map(_plain, attrs)), commutes
 
 
 def _plain(attr: tuple[str, Scalar]) -> tuple[str, Scalar]:
@@ -232,8 +239,9 @@ def _plain(attr: tuple[str, Scalar]) -> tuple[str, Scalar]:
     return (name, float(value)) if isinstance(value, int) and not isinstance(value, bool) else attr
 
 
-def _word(node: Node) -> str:
-    attrs = dict(node.attrs)
-    if "kernel" in attrs:
-        return f"{node.op} {attrs['kernel']}x{attrs['kernel']}"
-    return " ".join([SPOKEN.get(node.op, node.op), *(f"{v:g}" for v in attrs.values() if isinstance(v, float))])
+@lru_cache(maxsize=2**14)
+def _word(op: str, attrs: tuple[tuple[str, Scalar], ...]) -> str:
+    given = dict(attrs)
+    if "kernel" in given:
+        return f"{op} {given['kernel']}x{given['kernel']}"
+    return " ".join([SPOKEN.get(op, op), *(f"{v:g}" for v in given.values() if isinstance(v, float))])

@@ -26,7 +26,7 @@ HELP = {
     "trials": f"Networks to train ({DEFAULT_TRIALS} where no --time is given).",
     "time": "Time limit of search and final training: 90s, 10m, 1h30m.",
     "epochs": "Most epochs a network is trained (8).",
-    "patience": "Epochs without improvement after which a training stops (3).",
+    "patience": "Epochs without improvement after which a training stops (half of them).",
     "min-change": "Least improvement of validation accuracy that counts (0).",
     "patience-from": "Epoch before which no training stops (0).",
     "final-epochs": "Epochs of the final training of the best networks (4 x --epochs, or the time left); 0: none.",

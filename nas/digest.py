@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
-Layer = tuple[str, tuple[object, ...]]  # op and sorted attributes
+Layer = str  # the name of an operation with its attributes, by `layer_name`
 Piece = tuple[tuple[Layer, tuple[int, ...], bool], ...]  # layer, inputs (0: what the piece starts from), commutes
 Place = TypeVar("Place", int, str)
 
@@ -39,15 +39,23 @@ def digest(shape: tuple[int, ...], nodes: Sequence[tuple[Layer, tuple[int, ...],
         reach = max(reach, furthest[position - 1])
         if reach <= position:  # no arrow passes over this node
             piece = nodes[start + 1 : position + 1]
-            names.append(_name(tuple((layer, tuple(i - start for i in ins), c) for layer, ins, c in piece)))
+            alone = len(piece) == 1 and len(piece[0][1]) == 1
+            names.append(piece[0][0] if alone else _name(_counted_from(start, piece)))
             start = position
     return _hash(shape, *names)
 
 
+def layer_name(op: str, attrs: Iterable[tuple[str, object]]) -> Layer:
+    """The name of a layer, whatever the order of its attributes."""
+    return _hash(op, *sorted(attrs))
+
+
+def _counted_from(start: int, nodes: Sequence[tuple[Layer, tuple[int, ...], bool]]) -> Piece:
+    return tuple((layer, tuple([i - start for i in inputs]), commutes) for layer, inputs, commutes in nodes)
+
+
 @lru_cache(maxsize=2**14)
 def _name(piece: Piece) -> str:
-    if len(piece) == 1:
-        return _hash(piece)
     items = _items(piece)
     labels = _refined(items, [_hash(item.layers) for item in items])
     while len(set(labels)) < len(labels):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -21,6 +21,8 @@ from nas.space import Candidate
 
 if TYPE_CHECKING:
     from nas.train.loop import Fitted
+
+Numbered = tuple[int, Job, Watch]
 
 
 @dataclass(frozen=True)
@@ -66,53 +68,61 @@ class Training:
         self._resident: dict[int, Any] = {}
 
     def __call__(self, job: Job) -> Outcome:
-        (found,) = self.together([job])
+        ((_, found),) = self.together([job])
         if isinstance(found, Exception):
             raise found
         return found
 
-    def together(self, jobs: Sequence[Job]) -> list[Outcome | Exception]:
-        """Each job's outcome or failure. Those that `nas.train.fused` can train as one must be alike in its sense."""
+    def together(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Outcome | Exception]]:
+        """As each ends, its position and its outcome or failure.
+
+        Those that `nas.train.fused` can train as one must be alike in its sense.
+        """
         began, watches = time.perf_counter(), [job.watch() for job in jobs]
         fits: list[list[Fitted]] = [[] for _ in jobs]
-        failures: dict[int, Exception] = {}
-        for fold, cut in enumerate([self.whole] if jobs[0].final else self.searched, 1):
-            left = [n for n in range(len(jobs)) if n not in failures]
-            for n, found in zip(left, self._train([(jobs[n], watches[n]) for n in left], cut, fold), strict=True):
+        cuts, left = [self.whole] if jobs[0].final else self.searched, list(range(len(jobs)))
+        for fold, cut in enumerate(cuts, 1):
+            going, left = [(n, jobs[n], watches[n]) for n in left], []
+            for n, found in self._train(going, cut, fold):
                 if isinstance(found, Exception):
-                    failures[n] = found
-                else:
-                    fits[n].append(found)
-        seconds = (time.perf_counter() - began) / len(jobs)
-        return [
-            failures.get(n) or self._outcome(job, fits[n], seconds, len(jobs) - len(failures))
-            for n, job in enumerate(jobs)
-        ]
+                    yield n, found
+                    continue
+                fits[n].append(found)
+                left = sorted([*left, n])
+                if fold == len(cuts):
+                    seconds = None if len(jobs) > 1 else time.perf_counter() - began
+                    yield n, self._outcome(jobs[n], fits[n], len(jobs), seconds)
 
-    def _train(self, jobs: Sequence[tuple[Job, Watch]], cut: Cut, fold: int) -> list[Fitted | Exception]:
-        """On one cut of the data."""
+    def _train(self, jobs: Sequence[Numbered], cut: Cut, fold: int) -> Iterator[tuple[int, Fitted | Exception]]:
+        """On one cut of the data, as they end."""
         from nas.train.fused.group import train_together
+
+        if not jobs or not self._fused(jobs[0][1]):
+            for n, job, watch in jobs:
+                yield n, self._alone(job, watch, cut, fold)
+            return
+        left = dict.fromkeys(n for n, _, _ in jobs)
+        try:
+            members = [self._member(job, watch, fold) for _, job, watch in jobs]
+            for position, found in train_together(members, *self._parts(cut), epochs=self._epochs(jobs[0][1])):
+                del left[n := jobs[position][0]]
+                yield n, found
+            return
+        except Exception as error:  # too large for the memory, or one of them is the others' ruin
+            if len(left) == 1:
+                yield next(iter(left)), error
+                return
+        again = [entry for entry in jobs if entry[0] in left]
+        half = len(again) // 2  # nothing is lost by it but the time
+        yield from self._train(again[:half], cut, fold)
+        yield from self._train(again[half:], cut, fold)
+
+    def _fused(self, job: Job) -> bool:
+        """Whether it is trained in a group, if only of one."""
         from nas.train.fused.plan import likeness
 
-        if not jobs:
-            return []
-        job = jobs[0][0]
-        if (
-            not self.fused
-            or self._device.type != "cpu"
-            or likeness(job.candidate) is None
-            or job.snapshots
-            or job.teacher is not None
-        ):
-            return [self._alone(job, watch, cut, fold) for job, watch in jobs]
-        try:
-            members = [self._member(job, watch, fold) for job, watch in jobs]
-            return train_together(members, *self._parts(cut), epochs=self._epochs(job))
-        except Exception as error:  # too large for the memory, or one of them is the others' ruin
-            if len(jobs) == 1:
-                return [error]
-        half = len(jobs) // 2  # nothing is lost by it but the time
-        return self._train(jobs[:half], cut, fold) + self._train(jobs[half:], cut, fold)
+        fits = self.fused and self._device.type == "cpu" and likeness(job.candidate) is not None
+        return fits and not job.snapshots and job.teacher is None
 
     def _epochs(self, job: Job) -> int:
         return max(1, round(self.stopping.epochs * job.candidate.fidelity))
@@ -158,8 +168,8 @@ class Training:
         except Exception as error:
             return error
 
-    def _outcome(self, job: Job, fits: Sequence[Fitted], seconds: float, together: int) -> Outcome:
-        """What is told of a training, whose weights are kept."""
+    def _outcome(self, job: Job, fits: Sequence[Fitted], together: int, seconds: float | None) -> Outcome:
+        """What is told of a training, whose weights are kept; without `seconds` it has taken those of its curve."""
         value = mean(fit.best["val_accuracy"] for fit in fits)
         if job.weights is not None and value >= job.beat and len(fits) == 1:
             save_weights(fits[0].network.state_dict(), job.weights)
@@ -168,7 +178,9 @@ class Training:
         metrics = {key: mean(fit.best[key] for fit in fits) for key in ("val_accuracy", "val_loss", "train_loss")}
         if len(fits) > 1:
             metrics["val_accuracy_std"] = stdev(fit.best["val_accuracy"] for fit in fits)
-        cost = {"epochs": sum(len(fit.curve) - fit.before for fit in fits), "seconds": round(seconds, 4)}
+        trained = [row for fit in fits for row in fit.curve[fit.before :]]
+        seconds = sum(row["seconds"] for row in trained) if seconds is None else seconds
+        cost = {"epochs": len(trained), "seconds": round(seconds, 4)}
         metrics = {**metrics, "best_epoch": round(mean(fit.best_epoch for fit in fits)), **cost}
         if job.teacher is not None:
             metrics["teacher"] = job.teacher.number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
 
@@ -48,6 +48,31 @@ class Workers(Executor):
     @abstractmethod
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run `fn(evaluator, *args)` on a free worker; `fn` is a function that can be imported."""
+
+    def stream(self, fn: Callable[..., Iterable[tuple[int, T]]], jobs: Sequence[Any]) -> list[Future[T]]:
+        """Run `fn(evaluator, jobs)`, which gives (position, result) as each of the jobs ends: a future for each.
+
+        What `fn` raises, and the end of the worker, is the failure of those that have not ended. Where an executor
+        knows no better, all come with the last of them.
+        """
+        futures: list[Future[T]] = [Future() for _ in jobs]
+        self.submit(_listed, fn, jobs).add_done_callback(lambda whole: _settle(futures, whole))
+        return futures
+
+
+def _listed(evaluator: Evaluator, fn: Callable[..., Iterable[tuple[int, T]]], jobs: Sequence[Any]) -> dict[int, T]:
+    return dict(fn(evaluator, jobs))
+
+
+def _settle(futures: Sequence[Future[T]], whole: Future[dict[int, T]]) -> None:
+    """End the futures of several as that of the whole has ended."""
+    for position, future in enumerate(futures):
+        if whole.cancelled():
+            future.cancel()
+        elif (error := whole.exception()) is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(whole.result()[position])
 
 
 class Backend(ABC):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -88,10 +88,15 @@ def evaluate(evaluator: Evaluator, job: Job) -> Outcome:
     return evaluator(job)
 
 
-def evaluate_all(evaluator: Any, jobs: Sequence[Job]) -> list[Outcome | Exception]:
-    """Several jobs of an evaluator that has a `together`; of one, an exception is raised."""
+def evaluate_all(evaluator: Any, jobs: Sequence[Job]) -> Iterator[tuple[int, Outcome | Exception]]:
+    """Several jobs of an evaluator that has a `together`: as each ends its position, and what came of it.
+
+    Of one, an exception is raised.
+    """
     from nas.executor import JobFailed
 
     if len(jobs) == 1:
-        return [evaluator(jobs[0])]
-    return [JobFailed.of(found) if isinstance(found, Exception) else found for found in evaluator.together(jobs)]
+        yield 0, evaluator(jobs[0])
+        return
+    for position, found in evaluator.together(jobs):
+        yield position, JobFailed.of(found) if isinstance(found, Exception) else found

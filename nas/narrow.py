@@ -79,7 +79,7 @@ def family(name: str) -> str:
 def nearest_to(wanted: Any, options: Sequence[Any]) -> int:
     """The option that is `wanted`, else the number nearest to it, else the first."""
     if wanted in options:
-        return list(options).index(wanted)
+        return options.index(wanted)
     if is_number(wanted) and all(map(is_number, options)):
         return min(range(len(options)), key=lambda i: abs(options[i] - wanted))
     return 0

@@ -23,6 +23,7 @@ DEFAULT_TRIALS = 24
 SHARED_TRIALS = 300  # where none of them is a training
 ONE_SHOT = {"rounds": 1, "epochs": 0}
 SEARCH_SHARE = 1 / 2
+LEAST_PATIENCE = 3  # where it is not given, it is half of the epochs: what an annealed schedule gains comes late
 LARGEST_SEED = 2**64 - 1  # that torch takes
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -39,7 +40,7 @@ class Options:
     trials: int | None = None
     time: float | None = None
     epochs: int = 8
-    patience: int = 3
+    patience: int = 4
     min_change: float = 0.0
     patience_from: int = 0
     final_epochs: int | None = None
@@ -81,6 +82,7 @@ class Options:
         if "budget" not in given:
             raise ValueError("the parameter budget is missing; give --budget, for example --budget 20M")
         read = {k: _READ[k](written.get(k, k), value) if k in _READ else value for k, value in given.items()}
+        read.setdefault("patience", max(LEAST_PATIENCE, read.get("epochs", cls.epochs) // 2))
         options = cls(**read)
         if options.distill is not None and options.final_epochs == 0:
             raise ValueError(f"--distill {options.distill:g} teaches in the final training; leave --no-final out")

@@ -10,7 +10,8 @@ from nas.space import Candidate
 from nas.trial import Trial
 
 TRIALS = 24  # that a search should have seen at its end
-FIRST_RATE = {"cpu": 5e10, "cuda": 5e12}  # floating point operations a second, until a training has been timed
+RATE = {"cpu": 5e10, "cuda": 5e12}  # floating point operations a second
+CALLS = {"cpu": 5e-4, "cuda": 1e-3}  # seconds of a step that no arithmetic is done in
 
 
 class Pacing(Protocol):
@@ -23,7 +24,7 @@ class Pacing(Protocol):
 
 @dataclass
 class Pace:
-    """The share of its epochs that a candidate may be trained for, by its FLOPs and the speed seen so far.
+    """The share of its epochs that a candidate may be trained for, by its FLOPs and steps, and the speed seen so far.
 
     `seconds` of search on `slots` workers; `samples` a full training passes, epochs and folds together.
     """
@@ -36,12 +37,12 @@ class Pace:
     folds: int = 1
 
     def __post_init__(self) -> None:
-        self._flops = self._spent = 0.0
+        self._expected = self._spent = 0.0
 
     def told(self, trial: Trial) -> None:
         """Learn from the time that a training took."""
         if trial.values and trial.copy_of is None:
-            self._flops += self._cost(trial.candidate) * trial.metrics["epochs"] / (self.epochs * self.folds)
+            self._expected += self._full(trial.candidate) * trial.metrics["epochs"] / (self.epochs * self.folds)
             self._spent += trial.metrics["seconds"]
 
     def __call__(self, candidate: Candidate) -> Candidate:
@@ -52,13 +53,16 @@ class Pace:
         """
         if candidate.horizon is not None:
             return candidate
-        rate = self._flops / self._spent if self._spent else FIRST_RATE[self.device.partition(":")[0]]
-        share = rate * self.seconds * self.slots / TRIALS / max(1.0, self._cost(candidate))
+        slower = self._spent / self._expected if self._spent else 1.0
+        share = self.seconds * self.slots / TRIALS / (slower * self._full(candidate))
         epochs = max(1, int(self.epochs * min(1.0, share)))
         return replace(candidate, fidelity=min(candidate.fidelity, epochs / self.epochs))
 
-    def _cost(self, candidate: Candidate) -> float:
-        return 3.0 * candidate.architecture.flops * self.samples  # forward, and twice as much backward
+    def _full(self, candidate: Candidate) -> float:
+        """Seconds of a full training, on a machine that is as expected."""
+        kind = self.device.partition(":")[0]
+        arithmetic = 3.0 * candidate.architecture.flops / RATE[kind]  # forward, and twice as much backward
+        return self.samples * (arithmetic + CALLS[kind] / candidate.recipe.batch_size)
 
 
 @dataclass

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import replace
+from itertools import count
+from queue import Empty, SimpleQueue
 
 from nas.executor import Workers
 from nas.job import Job, Outcome, evaluate_all
@@ -79,35 +81,53 @@ class Waiting:
 
 
 class Flight:
-    """Packs that workers are busy with."""
+    """Packs that workers are busy with; what comes of a job is heard when it ends, whatever its pack still does."""
 
     def __init__(self, executor: Workers) -> None:
         self.executor = executor
-        self._sent: dict[Future[list[Outcome | Exception]], list[Job]] = {}
+        self._numbers = count()
+        self._packs: dict[int, dict[Future[Outcome | Exception], Job]] = {}  # of each the jobs that have not ended
+        self._ended: SimpleQueue[tuple[int, Future[Outcome | Exception]]] = SimpleQueue()
 
     def __len__(self) -> int:
         """Packs, of which a worker has one at a time."""
-        return len(self._sent)
+        return len(self._packs)
 
     @property
     def jobs(self) -> list[Job]:
-        return [job for jobs in self._sent.values() for job in jobs]
+        return [job for pack in self._packs.values() for job in pack.values()]
 
     def send(self, jobs: Sequence[Job]) -> None:
-        self._sent[self.executor.submit(evaluate_all, jobs)] = list(jobs)
+        number, futures = next(self._numbers), self.executor.stream(evaluate_all, jobs)
+        self._packs[number] = dict(zip(futures, jobs, strict=True))
+        for future in futures:
+            future.add_done_callback(lambda ended: self._ended.put((number, ended)))
 
     def landed(self, timeout: float | None = None) -> list[tuple[Job, Result]]:
-        """Wait for a pack; the results of all that have ended, by number. None in time: none."""
+        """Wait for a job to end; the results of all that have, by number. None in time: none."""
         found: list[tuple[Job, Result]] = []
-        for future in wait(self._sent, timeout, FIRST_COMPLETED).done:
-            jobs = self._sent.pop(future)
-            error = future.exception()
-            if error is None:
-                found += zip(jobs, future.result(), strict=True)
-            elif len(jobs) == 1 or getattr(error, "storage", False):
-                found += [(job, error) for job in jobs]
-            else:  # one of them has taken the worker with it: which one is found by halves
-                half = len(jobs) // 2
-                self.send(jobs[:half])
-                self.send(jobs[half:])
-        return sorted(found, key=lambda pair: pair[0].number)
+        try:
+            found += self._heard(*self._ended.get(timeout=timeout))
+            while True:
+                found += self._heard(*self._ended.get_nowait())
+        except Empty:
+            return sorted(found, key=lambda pair: pair[0].number)
+
+    def _heard(self, number: int, future: Future[Outcome | Exception]) -> list[tuple[Job, Result]]:
+        """What the end of a future says: of its job, or where its worker has failed, of all that the pack still had."""
+        pack = self._packs.get(number, {})
+        if future not in pack:  # it has been seen to with others
+            return []
+        error = future.exception()
+        if error is None:
+            ended: list[tuple[Job, Result]] = [(pack.pop(future), future.result())]
+            if not pack:
+                del self._packs[number]
+            return ended
+        jobs = list(self._packs.pop(number).values())
+        if len(jobs) == 1 or getattr(error, "storage", False):
+            return [(job, error) for job in jobs]
+        half = len(jobs) // 2  # one of them has taken the worker with it: which one is found by halves
+        self.send(jobs[:half])
+        self.send(jobs[half:])
+        return []

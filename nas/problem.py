@@ -57,6 +57,10 @@ class Problem:
         made.plan(self.options.epochs)
         return made
 
+    def sized(self, samples: int) -> Problem:
+        """On data of which the search trains so many samples an epoch."""
+        return replace(self, space=self.space.sized(samples))
+
     def load(self) -> Dataset:
         """Read the data, normalised as the options say."""
         dataset = self.source.load(self.options.seed)

@@ -16,6 +16,8 @@ INITIALISATIONS = ("xavier_uniform", "xavier_normal", "kaiming_uniform", "kaimin
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 AVERAGES = ("none", "ema", "swa")
 SGD_LIKE = ("sgd", "nesterov", "sam")  # of these the useful learning rates are some twenty times larger
+BATCHES, OF_FEW = (32, 64, 128, 256, 512), (16, 32)  # the latter of a few hundred samples
+STEPS = 8  # of an epoch: a batch that leaves fewer is not worth searching
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,25 @@ DEFAULTS: dict[str, Scalar] = {f.name: f.default for f in fields(Recipe)}  # typ
 AUGMENTATIONS = ("flip", "shift", "rotate", "cutout", "mixup", "time_mask", "freq_mask")
 
 
-def choose_recipe(choose: Choose, augmentations: Mapping[str, Scalar] | None = None) -> Recipe:
-    """The recipes that every space searches by default; `augmentations` are what suits the data.
+def batch_sizes(samples: int | None) -> tuple[int, ...]:
+    """Those worth searching where an epoch has so many samples: four at most. All of them where that is not known."""
+    if samples is None:
+        return tuple(sorted({*OF_FEW, *BATCHES}))
+    fitting = [size for size in BATCHES if size * STEPS <= samples]
+    return tuple(fitting[-4:]) if len(fitting) > 1 else OF_FEW
+
+
+def usual_batch(samples: int | None) -> int:
+    """What a practitioner would take first: the usual one, or what leaves an epoch twice as many steps as it needs."""
+    usual = Recipe.batch_size
+    fitting = [size for size in batch_sizes(samples) if samples is None or 2 * STEPS * size <= samples]
+    return max([size for size in fitting if size <= usual], default=batch_sizes(samples)[0])
+
+
+def choose_recipe(
+    choose: Choose, augmentations: Mapping[str, Scalar] | None = None, samples: int | None = None
+) -> Recipe:
+    """The recipes that every space searches by default; `augmentations` are what suits the data, `samples` an epoch's.
 
     Every field is asked, also where one value is offered, so that each can be fixed and the log holds all. Weight decay
     and augmentation are not searched unless `--fix` gives several values: short trainings vote against them, and the
@@ -63,9 +82,9 @@ def choose_recipe(choose: Choose, augmentations: Mapping[str, Scalar] | None = N
     """
     optimizer = str(choose("optimizer", ("adamw", "nesterov")))
     searched: dict[str, Sequence[Scalar]] = {
-        "lr": (1e-2, 2e-2, 5e-2, 1e-1, 2e-1) if optimizer in SGD_LIKE else (2e-4, 5e-4, 1e-3, 2e-3, 4e-3),
+        "lr": (1e-2, 2e-2, 5e-2, 1e-1, 2e-1) if optimizer in SGD_LIKE else (5e-4, 1e-3, 2e-3, 4e-3, 8e-3),
         "weight_decay": (1e-2 if optimizer == "adamw" else 2e-3,),  # more than usual: trainings are short
-        "batch_size": (64, 128, 256, 512),
+        "batch_size": batch_sizes(samples),
         "schedule": ("cosine", "onecycle"),
         "label_smoothing": (0.0, 0.05, 0.1),
         "initialisation": ("kaiming_normal", "xavier_uniform"),

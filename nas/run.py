@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,14 +36,15 @@ from nas.problem import Problem
 from nas.provenance import config, identity, run_name
 from nas.record import LOGS
 from nas.result import Result
+from nas.space import FORKS
 from nas.store import KeepBestWeights, RunDirectory, TrialLog
 from nas.study import Study
 from nas.train.fused.plan import together
 from nas.trial import Trial, best_first
 from nas.watching import close_monitors, open_monitors
 
+LOOKS = 10  # draws, after which those who watch are shown what the space offers
 SPARED = 4  # one part in so many of a worker's share of the free memory is for networks that it trains together
-LOOKING = 0.5  # seconds of draws that show those who watch what the space offers
 
 
 def run(options: Options, console: Console, verbosity: int = -1, monitors: Sequence[Monitor] = ()) -> Result:
@@ -57,6 +58,7 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
         how: dict[str, Any] = {"fused": options.fused, "objectives": options.objective}
         kind = Training if options.one_shot is None else OneShot
         training = kind(dataset, stopping, sample=sample, folds=folds, seed=seed, **how)
+        problem = problem.sized(training.searched[0].samples)
         same = identity(options, dataset)
         path, facts = options.out or Path("runs") / run_name(same), config(options, dataset)
         directory = RunDirectory(path, facts, same)
@@ -113,6 +115,7 @@ class _Run:
         path, space = self.directory.path, self.problem.space
         searched, random, final, distilled = logs = [TrialLog(path / name, space) for name in LOGS.values()]
         self._executor, self._chosen = self._workers(), list[Again]()
+        self._chores = self._survey()
         result = Result(path, searched.trials, random.trials, [], None, False)
         (path / "selection.json").unlink(missing_ok=True)  # it is of what an earlier session has chosen
         try:
@@ -187,15 +190,15 @@ class _Run:
     def _check_training(self, log: TrialLog) -> None:
         """Before the first trial: say so where a small network cannot even learn one batch by heart.
 
-        While a worker tries it, the forks of the space are written down.
-
         Raises `ValueError` where a recipe that is fixed cannot be had on these data or this device.
         """
         if log.trials:
             return
         space = self.problem.space
         tried = self._executor.submit(Training.check, space.sample(np.random.default_rng(self.options.seed)))
-        self.directory.write_forks(space.forks(LOOKING))
+        for _ in self._chores:
+            if tried.done():
+                break
         try:
             warnings = tried.result()
         except JobFailed as error:
@@ -220,6 +223,13 @@ class _Run:
             self._executor.shutdown()
         self._executor = self._workers()
         return spent
+
+    def _survey(self) -> Iterator[None]:
+        """The forks of the space, for those who watch: some at once, all in the course of the search."""
+        for number, forks in enumerate(self.problem.space.survey(), 1):
+            if number in (LOOKS, FORKS):
+                self.directory.write_forks(forks)
+            yield
 
     def _arm(self, arm: str, strategy: Any, log: TrialLog, known: Sequence[Trial]) -> float:
         """One search to the limits of the options, the random arm to those of the search; the seconds it has taken."""
@@ -252,8 +262,11 @@ class _Run:
             alike=self._alike if self._round is None else apart,
             allowance=allowance,
             shared=None if self._round is None else self._round.weights,
+            chores=self._chores,
         )
         study.run()
+        for _ in self._chores:
+            pass
         if seconds is not None and self.options.workers != 0:  # what was cut short is not to hold up what follows
             self._executor.shutdown(cancel_futures=True)
             self._executor = self._workers()

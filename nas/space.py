@@ -6,8 +6,6 @@ budget stands between the function and the answerer: what cannot be completed in
 
 from __future__ import annotations
 
-import math
-import time
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +23,7 @@ from nas.candidate import Candidate, Choice
 from nas.diagnosis import diagnose
 from nas.narrow import Narrowing, family, is_number, nearest_to
 from nas.ops import Scalar, Shape
-from nas.recipe import DEFAULTS, Recipe, choose_recipe
+from nas.recipe import DEFAULTS, Recipe, choose_recipe, usual_batch
 
 __all__ = ["Candidate", "Choice", "SearchSpace"]
 
@@ -45,6 +43,7 @@ class SearchSpace(ABC):
     regularising: frozenset[str] = frozenset()  # forks of `describe` that are of account in training alone
     contexts: tuple[int, ...] = ()  # where a sample is a frame: how many frames either side a network may see
     augmentations: Mapping[str, Scalar] = {}  # fields of the recipe that suit the data, and their usual values
+    samples: int | None = None  # of an epoch, once the data has been read
     narrowing = Narrowing()
 
     def __init__(self, input_shape: Shape, classes: int, budget: Budget | None = None) -> None:
@@ -56,7 +55,7 @@ class SearchSpace(ABC):
 
     def recipe(self, choose: Choose) -> Recipe:
         """How it is trained, through the same `choose`; nothing here may change the number of parameters."""
-        return choose_recipe(choose, self.augmentations)
+        return choose_recipe(choose, self.augmentations, self.samples)
 
     def input(self, choose: Choose) -> Shape:
         """The shape of a sample: of a frame, (2c + 1, features), the context c chosen at the fork `context`."""
@@ -74,7 +73,7 @@ class SearchSpace(ABC):
 
     @cached_property
     def _usuals(self) -> dict[str, Scalar]:
-        return {**DEFAULTS, **self.augmentations, **self.defaults}
+        return {**DEFAULTS, "batch_size": usual_batch(self.samples), **self.augmentations, **self.defaults}
 
     def completions(self, taken: Mapping[str, Scalar], name: str, options: Sequence[Scalar]) -> Sequence[float]:
         """Of each option at fork `name`, after the choices `taken`: how many completions fit the budget.
@@ -127,17 +126,19 @@ class SearchSpace(ABC):
                 if not fitting:
                     raise BudgetError(f"no option of {name!r} fits the parameter budget after {taken}")
                 options, weights = zip(*fitting, strict=True)
-            choice = Choice(name, tuple(options), int(answer(name, options, weights)))
-            choices.append(choice)
-            taken[name] = choice.value
-            return choice.value
+            index = int(answer(name, options, weights))
+            choices.append(Choice(name, tuple(options), index))
+            taken[name] = value = options[index]
+            return value
+
+        narrowed = bool(self.narrowing)
 
         def build(name: str, options: Sequence[Scalar]) -> Scalar:
-            options = self.offered(name, options)
+            options = self.offered(name, options) if narrowed else options
             return take(name, options, self.completions(taken, name, options))
 
         def train(name: str, options: Sequence[Scalar]) -> Scalar:
-            options = self.narrowing.training(name, options, self._usual(name))
+            options = self.narrowing.training(name, options, self._usual(name)) if narrowed else options
             return take(name, options, (1.0,) * len(options))
 
         architecture, recipe = self.describe(build), self.recipe(train)
@@ -235,6 +236,13 @@ class SearchSpace(ABC):
         twin.narrowing = narrowing or Narrowing()
         return twin
 
+    def sized(self, samples: int) -> SearchSpace:
+        """The same space on data of which an epoch has so many samples; what has been counted stays."""
+        twin = copy(self)
+        twin.__dict__.pop("_usuals", None)
+        twin.samples = samples
+        return twin
+
     def unlimited(self) -> SearchSpace:
         """The same space without its budget."""
         twin = self._twin()
@@ -253,20 +261,18 @@ class SearchSpace(ABC):
         """The smallest network, whatever the budget."""
         return LookAhead(self.unlimited()._described, 0, 0).smallest()
 
-    def forks(self, seconds: float = math.inf) -> dict[str, list[Scalar]]:
-        """The forks that draws meet, in no more than so many seconds, each with the options it has offered them."""
-        rng, end = np.random.default_rng(0), time.monotonic() + seconds
+    def survey(self) -> Iterator[dict[str, dict[Scalar, None]]]:
+        """The forks that draws meet, each with the options it has offered them: after one draw, after two, ..."""
+        rng = np.random.default_rng(0)
         met: dict[str, dict[Scalar, None]] = {}
-        for number in range(FORKS):
-            if number and time.monotonic() > end:
-                break
+        for _ in range(FORKS):
             for choice in self.sample(rng).choices:
                 met.setdefault(choice.name, {}).update(dict.fromkeys(choice.options))
-        return {name: list(options) for name, options in met.items()}
+            yield met
 
     def _check_narrowing(self) -> None:
         """Compare the names and values of `--fix` and `--only` with the forks that draws of the whole space meet."""
-        forks = self.on(self.contexts, self.augmentations).unlimited().forks()
+        *_, forks = self.on(self.contexts, self.augmentations).unlimited().survey()
         self.narrowing.check({name: set(options) for name, options in forks.items()})
 
     def _diagnosis(self, budget: Budget) -> str:
@@ -289,21 +295,27 @@ class _Closed(Architecture):
 
 def weighted(weights: Sequence[float], rng: np.random.Generator) -> int:
     """A position, in proportion to the weights."""
+    if len(weights) == 1:
+        return 0
     total = list(accumulate(weights))  # a fork has few options: numpy would take ten times as long
     return bisect_right(total, rng.random() * total[-1])
 
 
 def _kept(values: Mapping[str, Any], name: str, options: Sequence[Any]) -> int | None:
     """The option that `values` has at this fork; the nearest number; None where there is neither."""
-    wanted = values.get(name)
-    if name in values and (wanted in options or (is_number(wanted) and all(map(is_number, options)))):
-        return nearest_to(wanted, options)
-    return None
+    if name not in values:
+        return None
+    wanted = values[name]
+    if wanted in options:
+        return options.index(wanted)
+    return nearest_to(wanted, options) if is_number(wanted) and all(map(is_number, options)) else None
 
 
 def _inherit(
     values: Mapping[str, Any], name: str, options: Sequence[Any], weights: Sequence[float], rng: np.random.Generator
 ) -> int:
     """What is kept of `values`; where that is nothing, a weighted draw."""
+    if len(options) == 1:
+        return 0
     kept = _kept(values, name, options)
     return weighted(weights, rng) if kept is None else kept

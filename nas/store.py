@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,7 @@ class RunDirectory:
         """A small file of facts."""
         _write(self.path / name, json.dumps(value) + "\n")
 
-    def write_forks(self, forks: Mapping[str, Sequence[Any]]) -> None:
+    def write_forks(self, forks: Mapping[str, Iterable[Any]]) -> None:
         """space.json: the forks of the search space and their options."""
         lines = (f" {json.dumps(name)}: {json.dumps(list(options))}" for name, options in forks.items())
         _write(self.path / "space.json", "{\n" + ",\n".join(lines) + "\n}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from nas.trial import Trial
 
 GRACE = 0.1  # share of the time limit that running trials may take beyond it
 HOPELESS = 100  # trials that have failed, and none has a result
+MOMENT = 0.05  # seconds of chores between two results
 PACK = 0.05  # of the time limit, what a pack of trainings may take
 COPIES = 1000  # trials in a row without a new candidate: the space is exhausted, or the strategy has converged
 Key = tuple[Any, ...]
@@ -49,6 +51,7 @@ class Study:
     allowance: Allowance | None = None
     alike: Alike = apart  # which candidates a worker trains together
     shared: Path | None = None  # weights that all of this search are evaluated with, which then trains none
+    chores: Iterator[None] = field(default_factory=lambda: iter(()))  # what is done bit by bit while workers are busy
     _copying: dict[Key, list[Job]] = field(default_factory=dict, init=False)  # candidates like one that is on its way
 
     def run(self) -> list[Trial]:
@@ -85,8 +88,16 @@ class Study:
                 self._send(self._waiting.take(self._most()))
             if not self._flight or self._over():
                 return
-            self.log.sync()  # now that the workers are busy
+            self._do_chores()
             self._collect()
+
+    def _do_chores(self) -> None:
+        """What takes its time, now that the workers are busy."""
+        self.log.sync()
+        end = time.monotonic() + MOMENT
+        for _ in self.chores:
+            if time.monotonic() > end:
+                break
 
     def _gather(self) -> bool:
         """Ask for as many as a worker can train together, and the strategy be asked for; whether there is any."""
@@ -94,13 +105,21 @@ class Study:
             not self._waiting or (self._waiting.hungry(self._most()) and len(self._pending()) < self.strategy.ahead())
         ):
             self._ask()
-        return bool(self._waiting) and not self._late(0.0)
+        return bool(self._waiting) and not self._closed()
 
     def _most(self) -> int:
-        """How many may go together: a pack is not to outlast the search, nor to leave another worker idle."""
-        most = len(self._waiting) + 1
-        if not self._may_ask():
-            most = -(-len(self._waiting) // max(1, self.executor.slots - len(self._flight)))
+        """How many may go together: a pack is not to outlast the search, nor to leave another worker idle.
+
+        The very first goes alone, where the strategy learns from it: there is a result soon.
+        """
+        if not self._bests and not self._flight and self.strategy.ahead() < math.inf:
+            return 1
+        waiting, more = len(self._waiting), 0.0
+        if self._may_ask():
+            more = self.strategy.ahead() - len(self._pending())
+            more = max(1.0, more if self.trials is None else min(more, self.trials - self._asked))
+        free = max(1, self.executor.slots - len(self._flight))
+        most = waiting + 1 if more == math.inf else -(-int(waiting + more) // free)
         if self.seconds is not None:
             most = min(most, int(PACK * self.seconds / self._spent * self._trained) if self._spent else 1)
         return max(1, most)
@@ -110,11 +129,15 @@ class Study:
         hopeless = self._failed >= HOPELESS and not self._bests
         spent = self.allowance is not None and not self.allowance.left(len(self._flight.jobs) + len(self._waiting))
         converged = self._exhausted or self._copies >= COPIES
-        return not (enough or spent or hopeless or converged or self._late(0.0))
+        return not (enough or spent or hopeless or converged or self._closed())
 
     def _over(self) -> bool:
         """Past the grace; but a search that has no result yet waits for its first."""
         return self._late(GRACE) and bool(self._bests)
+
+    def _closed(self) -> bool:
+        """Past the time for new trials; the first one is begun in any case."""
+        return self._late(0.0) and bool(self._bests or self._flight or self._failed)
 
     def _late(self, grace: float) -> bool:
         return self.seconds is not None and self.elapsed() >= self.seconds * (1 + grace)

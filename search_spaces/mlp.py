@@ -34,6 +34,7 @@ DROPPED = {"hidden": ("hidden",), "input too": ("input", "hidden"), "last": ()} 
 DEEPEST = 64  # layers; the table of counts grows with them
 MEMO = 20_000  # beginnings of networks of which the next widths are remembered
 SIZES = (1.0, 0.5, 0.25, 0.1, 0.05)  # shares of the budget that solved widths aim at
+WIDTH, WIDE, NARROW = 512, 256, 64  # of a usual layer; of one that stands much dropout; of one that is too narrow
 
 Widths = npt.NDArray[np.int64]
 
@@ -51,7 +52,7 @@ class MLP(SearchSpace):
         "norm": "batchnorm",
         "activation": "gelu",
         "dropout": 0.3,
-        "width": 512,
+        "width": WIDTH,
         "lr": 2e-3,
         "schedule": "onecycle",
         "label_smoothing": 0.05,
@@ -107,7 +108,30 @@ class MLP(SearchSpace):
             x = net.residual(x, y) if skip and i > 1 else y
         return net.done(net("linear", x, out=self.classes))
 
+    @cached_property
+    def _usuals(self) -> dict[str, Scalar]:
+        """Three layers of the usual width on the usual context; where they do not fit, narrower ones, on less."""
+        usual = super()._usuals
+        if self.budget is None:
+            return usual
+        depth, norm = min(int(usual["depth"]), self.max_depth), str(usual["norm"])
+        for context in sorted({0, *(c for c in self.contexts if c <= int(usual["context"]))}, reverse=True):
+            even = self.solve(self._inputs({"context": context}), "cylinder", depth, norm, False, 1.0, 1.0)
+            if even >= NARROW:
+                break
+        width = min(WIDTH, even or self.min_width)
+        narrow = {} if width >= WIDE else {"dropout": 0.1, "lr": 4e-3}  # they have no units to spare, and learn faster
+        return {**usual, "context": context, "width": width, **narrow}
+
     # what has been counted belongs to one budget and one narrowing: a copy of the space begins anew
+
+    @cached_property
+    def _aims(self) -> dict[float, tuple[int, int]]:
+        """Of each size the least and the most parameters."""
+        assert self.budget is not None
+        fill = SOLVED_FILL if self.budget.fill is None else self.budget.fill
+        aims = {size: Budget(max(1, int(self.budget.most * size)), fill) for size in SIZES}
+        return {size: (aim.least, aim.most) for size, aim in aims.items()}
 
     @cached_property
     def _solved(self) -> dict[tuple[Scalar, ...], int]:
@@ -125,15 +149,11 @@ class MLP(SearchSpace):
         return max(self.min_width, min(self.max_width, self.budget.most // least))
 
     @cached_property
-    def _possible(self) -> dict[tuple[tuple[str, Scalar], ...], bool]:
-        return {}
-
-    @cached_property
     def _next(self) -> dict[tuple[Scalar, ...], npt.NDArray[np.float64]]:
         return {}
 
     @cached_property
-    def _counts(self) -> dict[tuple[tuple[str, Scalar], ...], float]:
+    def _counts(self) -> dict[tuple[object, ...], list[float]]:
         return {}
 
     def profile(self, shape: str, depth: int, taper: float, widest: int) -> list[int]:
@@ -152,11 +172,10 @@ class MLP(SearchSpace):
         assert self.budget is not None
         key = (inputs, shape, depth, norm, skip, taper, size)
         if key not in self._solved:
-            aim = Budget(max(1, int(self.budget.most * size)), self.budget.fill)
-            least = aim.floor(SOLVED_FILL if aim.fill is None else aim.fill)
+            least, most = self._aims[size]
             first, after = self._shaped(shape, depth, norm, skip, taper)
             params = inputs * first + after
-            fits = (least <= params) & (params <= aim.most)
+            fits = (least <= params) & (params <= most)
             aligned = fits & self._aligned[: len(fits)]
             chosen = np.where(aligned if aligned.any() else fits, params, 0)
             self._solved[key] = self.min_width + int(chosen.argmax()) if fits.any() else 0
@@ -193,26 +212,22 @@ class MLP(SearchSpace):
             inputs, depth, norm = self._inputs(taken), int(taken["depth"]), str(taken["norm"])
             counts = self._next_width(inputs, before, depth, norm, bool(taken.get("skip")))
             return counts.tolist()  # type: ignore[no-any-return]  # numpy types tolist as Any
-        if name in ("context", "shape", "depth"):
-            return [float(self._any({**taken, name: option})) for option in options]
-        return [self._count({**taken, name: option}) for option in options]
+        key = (name, *taken.items())
+        if key not in self._counts:
+            count = self._any if name in ("context", "shape", "depth") else self._count
+            self._counts[key] = [float(count({**taken, name: option})) for option in options]
+        return self._counts[key]
 
     def _inputs(self, taken: Mapping[str, Scalar]) -> int:
         return math.prod(self.input_shape) * (2 * int(taken.get("context", 0)) + 1)
 
     def _count(self, taken: Mapping[str, Scalar]) -> float:
         """Networks that fit after the choices `taken`, summed over the forks still open; dropout's do not count."""
-        key = tuple(taken.items())
-        if key not in self._counts:
-            self._counts[key] = sum(self._fits(taken))
-        return self._counts[key]
+        return sum(self._fits(taken))
 
     def _any(self, taken: Mapping[str, Scalar]) -> bool:
         """Whether a network fits after the choices `taken`, which are those of the first forks."""
-        key = tuple(taken.items())
-        if key not in self._possible:
-            self._possible[key] = any(self._fits(taken))
-        return self._possible[key]
+        return any(self._fits(taken))
 
     def _fits(self, taken: Mapping[str, Scalar]) -> Iterator[float]:
         """The terms of `_count`, and what `_any` looks for."""

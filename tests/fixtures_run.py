@@ -26,7 +26,7 @@ def shuffled(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Shuffled]:
 
     def make(evaluator: Any = None, **options: Any) -> Shuffled:
         executor = Shuffled(evaluator or Toy(), **options)
-        monkeypatch.setattr(packs, "wait", executor.wait)
+        monkeypatch.setattr(packs, "SimpleQueue", lambda: executor)
         return executor
 
     return make

@@ -45,7 +45,7 @@ def told(strategy: Strategy, trials: int) -> list[Trial]:
 
 def test_rates_of_optimizers_that_share_none_are_two_parameters() -> None:
     found = {p.name: p for p in Parameters(mlp()).all if p.fork == "lr"}
-    assert sorted(p.options for p in found.values()) == [(2e-4, 5e-4, 1e-3, 2e-3, 4e-3), (1e-2, 2e-2, 5e-2, 1e-1, 2e-1)]
+    assert sorted(p.options for p in found.values()) == [(5e-4, 1e-3, 2e-3, 4e-3, 8e-3), (1e-2, 2e-2, 5e-2, 1e-1, 2e-1)]
 
 
 def test_numbers_are_sorted_and_nothing_else_is_ordered() -> None:

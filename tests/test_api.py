@@ -110,7 +110,7 @@ def test_a_kind_of_data_may_come_from_an_entry_point(monkeypatch: pytest.MonkeyP
         EntryPoint("line", "toy:Line", "nas.search_spaces"),
         EntryPoint("anything", "strategies.random:Random", "nas.strategies"),
     ]
-    monkeypatch.setattr(plugins, "entry_points", lambda **wanted: EntryPoints(points).select(**wanted))
+    monkeypatch.setattr(plugins, "installed", lambda: EntryPoints(points))
     assert plugins.find("search_spaces", "line", nas.SearchSpace) is Line
     assert "anything" in plugins.names("strategies")
     assert plugins.find("nas.data", "ring", Source) is Ring

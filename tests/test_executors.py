@@ -96,9 +96,30 @@ def fail(evaluator: Toy, kind: type[Exception], words: str) -> None:
     raise kind(words)
 
 
-def fail_among_others(evaluator: Toy) -> list[Any]:
-    """What comes of jobs that were done together."""
-    return [1, JobFailed.of(RuntimeError("CUDA error: device-side assert triggered")), 3]
+def fail_among_others(evaluator: Toy, jobs: list[Any]) -> Iterator[tuple[int, Any]]:
+    """What comes of jobs that are done together."""
+    yield from enumerate([1, JobFailed.of(RuntimeError("CUDA error: device-side assert triggered")), 3])
+
+
+def last_first(evaluator: Toy, jobs: list[int]) -> Iterator[tuple[int, int]]:
+    """Twice each number; a negative one is an error."""
+    for position in reversed(range(len(jobs))):
+        if jobs[position] < 0:
+            raise LookupError("negative")
+        yield position, 2 * jobs[position]
+
+
+def when_told(evaluator: Toy, jobs: list[str]) -> Iterator[tuple[int, str]]:
+    """Ends each but the first when the file that it names is there."""
+    for position, job in enumerate(jobs):
+        while position and not Path(job).exists():
+            time.sleep(0.01)
+        yield position, job
+
+
+def die_after_one(evaluator: Toy, jobs: list[int]) -> Iterator[tuple[int, int]]:
+    yield 0, jobs[0]
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def error_of(workers: Workers, fn: Any, *args: Any) -> JobFailed:
@@ -172,8 +193,37 @@ def test_a_worker_whose_gpu_has_failed_it_is_replaced(apart: Workers, kind: Any,
 
 def test_a_gpu_that_has_failed_one_of_several_jobs_is_seen_in_their_results(apart: Workers) -> None:
     before = both(apart)
-    assert apart.submit(fail_among_others).result(LIMIT)[::2] == [1, 3]
+    found = [future.result(LIMIT) for future in apart.stream(fail_among_others, [0, 0, 0])]
+    assert found[::2] == [1, 3]
+    assert "CUDA error" in str(found[1])
     assert len(both(apart) - before) == 1
+
+
+def test_each_of_several_jobs_has_a_result_of_its_own(workers: Workers) -> None:
+    assert [future.result(LIMIT) for future in workers.stream(last_first, [1, 2, 3])] == [2, 4, 6]
+
+
+def test_what_fails_several_jobs_is_no_failure_of_those_that_had_ended(workers: Workers) -> None:
+    first, second, third = workers.stream(last_first, [1, -1, 3])
+    assert third.result(LIMIT) == 6
+    for future in (first, second):
+        assert "LookupError: negative" in str(future.exception(LIMIT))
+
+
+def test_a_result_comes_when_its_job_ends_not_when_the_last_of_several_does(apart: Workers, tmp_path: Path) -> None:
+    files = [str(tmp_path / name) for name in "abc"]
+    futures = apart.stream(when_told, files)
+    for future, file in zip(futures, files, strict=True):
+        Path(file).touch()
+        assert future.result(LIMIT) == file
+
+
+def test_a_worker_that_ends_among_several_jobs_costs_those_that_had_not_ended(apart: Workers) -> None:
+    first, *others = apart.stream(die_after_one, [5, 6, 7])
+    assert first.result(LIMIT) == 5
+    for future, job in zip(others, (6, 7), strict=True):  # of which some executors make a second attempt
+        assert isinstance(future.exception(LIMIT), JobFailed) or future.result() == job
+    assert apart.submit(toy.add, 1, 1).result(LIMIT) == 2
 
 
 def test_a_cuda_error_is_seen_through_the_error_that_it_led_to() -> None:

@@ -13,7 +13,7 @@ from toy import Toy, line, score
 from nas.executors.inline import Inline
 from nas.final import FinalTraining
 from nas.finalists import FINALISTS, THREADS, Again, affordable, contenders, finalists, threads, with_baseline
-from nas.pace import TRIALS, Pace
+from nas.pace import CALLS, TRIALS, Pace
 from nas.space import Candidate
 from nas.store import TrialLog
 from nas.trial import Trial, best_first
@@ -30,7 +30,10 @@ def trial(number: int, found: Candidate, value: float = 0.5, seconds: float = 2.
     return Trial(number, found, 0, (value,), {"seconds": seconds, "epochs": epochs})
 
 
-def test_a_cheap_network_is_trained_in_full_and_an_expensive_one_for_fewer_epochs() -> None:
+def test_a_cheap_network_is_trained_in_full_and_an_expensive_one_for_fewer_epochs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(CALLS, "cpu", 1e-7)  # as if these were large networks
     small, large = candidate(1, 4), candidate(3, 32)
     pace = Pace(seconds=TRIALS, slots=1, samples=8000, epochs=8)
     pace.told(trial(0, large, seconds=8.0, epochs=8))  # a second an epoch, and a trial may take one
@@ -39,6 +42,12 @@ def test_a_cheap_network_is_trained_in_full_and_an_expensive_one_for_fewer_epoch
     richer = Pace(seconds=100 * TRIALS, slots=1, samples=8000, epochs=8)
     richer.told(trial(0, large, seconds=8.0, epochs=8))
     assert richer(large) == large
+
+
+def test_small_batches_are_more_steps_and_so_fewer_epochs() -> None:
+    few, many = (replace(c := candidate(), recipe=replace(c.recipe, batch_size=size)) for size in (512, 32))
+    pace = Pace(seconds=TRIALS, slots=1, samples=10**7, epochs=100)
+    assert pace(few).fidelity > 4 * pace(many).fidelity
 
 
 def test_twice_the_workers_give_twice_the_epochs() -> None:

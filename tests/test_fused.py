@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,11 @@ def alone(member: Member, epochs: int) -> Fitted:
 
 def together(members: Sequence[Member], epochs: int) -> list[Any]:
     fresh = [replace(m, stopping=Patience(m.stopping.patience, 0.0, m.stopping.patience_from)) for m in members]
-    return train_together(fresh, DATA, VALIDATION, epochs=epochs)
+    return in_order(train_together(fresh, DATA, VALIDATION, epochs=epochs))
+
+
+def in_order(ended: Iterable[tuple[int, Any]]) -> list[Any]:
+    return [found for _, found in sorted(ended, key=lambda pair: pair[0])]
 
 
 def assert_same(one: Fitted, other: Fitted) -> None:
@@ -240,7 +244,7 @@ def test_where_pixels_are_the_same_in_a_batch_rounding_grows_no_further_than_a_t
     made = Recipe("adamw", 3e-3, schedule="onecycle", precision="float32")
     drawn = [space.sample(np.random.default_rng(seed)).architecture for seed in range(8)]
     group = [Member(architecture, made, seed, Patience(3, 0.0, 100)) for seed, architecture in enumerate(drawn)]
-    for fitted, member in zip(train_together(group, data, validation, epochs=6), group, strict=True):
+    for fitted, member in zip(in_order(train_together(group, data, validation, epochs=6)), group, strict=True):
         order = {"seed": member.seed, "order": member.order}
         one = train(member.architecture, made, data, validation, epochs=6, patience=6, **order)
         assert not isinstance(fitted, Exception)

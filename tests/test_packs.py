@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -60,8 +60,8 @@ def test_more_is_asked_for_until_the_next_pack_is_full_or_enough_wait() -> None:
 class Lethal(Toy):
     """Job 5 takes its worker with it; several are answered one by one."""
 
-    def together(self, given: Sequence[Job]) -> list[Outcome | Exception]:
-        return [self(job) for job in given]
+    def together(self, given: Sequence[Job]) -> Iterator[tuple[int, Outcome | Exception]]:
+        return enumerate(self(job) for job in given)
 
 
 class Mortal(Workers):
@@ -73,7 +73,7 @@ class Mortal(Workers):
         self.packs: list[list[int]] = []
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.packs.append([job.number for job in args[0]])
+        self.packs.append([job.number for job in args[1]])
         future: Future[Any] = Future()
         if 5 in self.packs[-1]:
             future.set_exception(JobFailed("worker 0 was ended by SIGKILL"))
@@ -133,7 +133,7 @@ def test_a_group_that_is_too_large_for_the_memory_is_trained_in_halves(monkeypat
 
     training = Training(Problem.of(Options.of({"space": "mlp", "budget": "20K"})).load(), Stopping(2, 2))
     training.prepare("cpu")
-    wanted = training.together(pack := jobs(5))
+    wanted = dict(training.together(pack := jobs(5)))
     sizes: list[int] = []
     train = group.train_together
 
@@ -144,9 +144,13 @@ def test_a_group_that_is_too_large_for_the_memory_is_trained_in_halves(monkeypat
         return train(members, *args, **kwargs)
 
     monkeypatch.setattr(group, "train_together", tight)
-    found = training.together(pack)
+    found = dict(training.together(pack))
     assert sizes == [5, 2, 3, 1, 2]
-    assert [o.values for o in found if isinstance(o, Outcome)] == [o.values for o in wanted if isinstance(o, Outcome)]
+    for position in range(5):
+        one, other = found[position], wanted[position]
+        assert isinstance(one, Outcome)
+        assert isinstance(other, Outcome)
+        assert one.values == other.values
 
 
 def test_one_that_ends_its_whole_group_is_found_by_halves_and_costs_itself_alone(
@@ -164,8 +168,8 @@ def test_one_that_ends_its_whole_group_is_found_by_halves_and_costs_itself_alone
         return train(members, *args, **kwargs)
 
     monkeypatch.setattr(group, "train_together", fragile)
-    found = training.together(jobs(5))
-    assert [isinstance(outcome, Outcome) for outcome in found] == [True, True, True, False, True]
+    found = dict(training.together(jobs(5)))
+    assert [isinstance(found[k], Outcome) for k in range(5)] == [True, True, True, False, True]
     assert str(found[3]) == "shapes do not fit"
 
 
@@ -178,6 +182,6 @@ def test_batchnorm_that_is_given_one_sample_at_a_time_fails_alone_and_says_what_
     by_norm = {drawn.values["norm"]: drawn for drawn in (space.sample(rng) for _ in range(30))}
     one = Recipe(batch_size=1, precision="float32")
     three = [replace(by_norm[norm], recipe=one) for norm in ("none", "batchnorm", "layernorm")]
-    found = training.together([Job(k, candidate, k, order=0) for k, candidate in enumerate(three)])
-    assert [isinstance(outcome, Outcome) for outcome in found] == [True, False, True]
+    found = dict(training.together([Job(k, candidate, k, order=0) for k, candidate in enumerate(three)]))
+    assert [isinstance(found[k], Outcome) for k in range(3)] == [True, False, True]
     assert "batch_size 1 leaves batchnorm nothing to compare" in str(found[1])

@@ -29,7 +29,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
         EntryPoint("broken", "nas.budget:Budget", "nas.strategies"),
         EntryPoint("elsewhere", "search_spaces.mlp:MLP", "nas.search_spaces"),
     )
-    monkeypatch.setattr(plugins, "entry_points", lambda **wanted: EntryPoints(points).select(**wanted))
+    monkeypatch.setattr(plugins, "installed", lambda: EntryPoints(points))
 
 
 def test_every_file_of_a_folder_is_a_name() -> None:

@@ -16,9 +16,12 @@ from nas.recipe import (
     OPTIMIZERS,
     PRECISIONS,
     SCHEDULES,
+    STEPS,
     Recipe,
+    batch_sizes,
     check_knob,
     choose_recipe,
+    usual_batch,
 )
 
 WORDS = {
@@ -63,6 +66,28 @@ def test_every_option_offered_is_one_that_may_be_fixed_and_made() -> None:
 def test_rates_of_sgd_are_some_twenty_times_those_of_adam() -> None:
     adam, sgd = (asked(0, optimizer=name)[1]["lr"] for name in ("adamw", "nesterov"))
     assert all(b / a >= 20 for a, b in zip(adam, sgd, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("samples", "offered", "usual"),
+    [
+        (100, (16, 32), 16),
+        (300, (16, 32), 16),
+        (1078, (32, 64, 128), 64),
+        (3000, (32, 64, 128, 256), 128),
+        (10**6, (64, 128, 256, 512), 128),
+    ],
+)
+def test_batches_leave_an_epoch_enough_steps(samples: int, offered: tuple[int, ...], usual: int) -> None:
+    assert batch_sizes(samples) == offered
+    assert usual_batch(samples) == usual
+    assert usual * 2 * STEPS <= samples or usual == offered[0]
+
+
+def test_where_the_data_is_not_known_every_batch_is_offered_that_any_data_would_be() -> None:
+    known = {size for samples in (50, 400, 700, 5000, 10**5) for size in batch_sizes(samples)}
+    assert known <= set(batch_sizes(None))
+    assert usual_batch(None) == Recipe().batch_size
 
 
 def test_weight_decay_and_augmentation_are_not_searched_but_suit_the_optimizer_and_the_data() -> None:

@@ -51,3 +51,29 @@ def test_the_mlp_space_counts_its_own_parameters_right() -> None:
         widths = [int(dict(n.attrs)["out"]) for n in trunk if n.op == "linear"][:-1]
         skip = bool(values.get("skip", False))
         assert space.params(49, widths, str(values["norm"]), skip) == candidate.architecture.num_params
+
+
+@pytest.mark.parametrize(("budget", "widths"), [(2_000, 16), (20_000, 80), (20_000_000, 512)])
+def test_the_default_perceptron_has_layers_alike_as_wide_as_the_budget_lets_them_be(budget: int, widths: int) -> None:
+    default = MLP((64,), 10, Budget(budget)).default()
+    assert default.architecture.widths == (widths,) * 3
+    assert (default.values["dropout"], default.recipe.lr) == ((0.3, 2e-3) if widths == 512 else (0.1, 4e-3))
+
+
+def test_the_default_perceptron_of_a_small_budget_sees_fewer_frames_rather_than_have_no_width() -> None:
+    speech = MLP((28,), 11).on(contexts=(0, 5, 10, 25, 40))
+    contexts = []
+    for budget in (20_000, 60_000, 1_000_000):
+        space = MLP((28,), 11, Budget(budget)).on(contexts=speech.contexts)
+        assert min(space.default().architecture.widths) >= 64
+        contexts.append(space.default().values["context"])
+    assert contexts == sorted(contexts)
+    assert contexts[-1] == 25
+
+
+def test_the_batches_of_a_space_follow_from_the_samples_of_an_epoch() -> None:
+    space, rng = MLP((64,), 10, Budget(20_000)), np.random.default_rng(0)
+    few = space.sized(1000)
+    assert {few.sample(rng).recipe.batch_size for _ in range(60)} == {32, 64}
+    assert few.default().recipe.batch_size == 32
+    assert {space.sample(rng).recipe.batch_size for _ in range(100)} > {16, 512}

@@ -120,7 +120,7 @@ def test_a_time_limit_does_not_wait_for_a_trial_that_hangs(search: Search) -> No
     class Hanging(Shuffled):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
             future = super().submit(fn, *args)
-            if args[0][0].number == 0:
+            if args[1][0].number == 0:
                 future.set_result(fn(self.evaluator, *args))
             return future
 
@@ -130,8 +130,33 @@ def test_a_time_limit_does_not_wait_for_a_trial_that_hangs(search: Search) -> No
     assert 0.5 <= time.monotonic() - began < 5
 
 
-def test_a_time_limit_still_waits_for_a_first_result(search: Search) -> None:
-    assert len(search(evaluator=Slow(failing=False), seconds=0.001)) == 1
+@pytest.mark.parametrize("seconds", [1e-9, 0.001])
+def test_a_time_limit_still_waits_for_a_first_result(search: Search, seconds: float) -> None:
+    assert len(search(evaluator=Slow(failing=False), seconds=seconds)) == 1
+
+
+def test_what_has_ended_of_a_group_that_still_trains_is_told_and_not_lost(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(Shuffled):
+        """The first of a group ends, and then somebody presses Ctrl-C."""
+
+        def stream(self, fn: Any, jobs: Sequence[Job]) -> list[Any]:
+            futures = super().stream(fn, jobs)
+            self.open.clear()
+            futures[0].set_result(self.evaluator(jobs[0]))
+            return futures
+
+        def get(self, timeout: float | None = None) -> Any:
+            if self.ended.empty() and timeout is None:
+                raise KeyboardInterrupt
+            return self.ended.get(timeout=timeout)
+
+    executor = Interrupted(Toy(failing=False), slots=1)
+    monkeypatch.setattr("nas.packs.SimpleQueue", lambda: executor)
+    with pytest.raises(KeyboardInterrupt):
+        search(executor=executor, alike=lambda candidate: ("all", 4))
+    assert [trial["number"] for trial in rows(search.path)] == [0]
 
 
 @pytest.mark.parametrize("slots", [2, 4])

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from zlib import crc32
 
@@ -113,14 +114,16 @@ class Toy:
 
 
 class Shuffled(Workers):
-    """Two slots (or more) in this process; `wait`, in place of that of `concurrent.futures`, ends one job of them.
+    """Two slots (or more) in this process. It stands in for the queue of what has ended, too: to look is to end a job.
 
-    Which one is up to `order`: a function of the numbers of the running jobs.
+    Which one is up to the seed.
     """
 
     def __init__(self, evaluator: Evaluator, slots: int = 2, seed: int = 0) -> None:
         self.evaluator, self.slots, self.rng = evaluator, slots, random.Random(seed)
         self.open: dict[Future[Any], tuple[Any, ...]] = {}
+        self.ended: SimpleQueue[Any] = SimpleQueue()
+        self.put, self.get_nowait = self.ended.put, self.ended.get_nowait
         self.most = 0
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -129,16 +132,17 @@ class Shuffled(Workers):
         self.most = max(self.most, len(self.open))
         return future
 
-    def wait(self, futures: Iterable[Future[Any]], timeout: float | None = None, return_when: str = "") -> Any:
-        future = self.rng.choice(list(self.open))
+    def get(self, timeout: float | None = None) -> Any:
+        while self.ended.empty():
+            self._end(self.rng.choice(list(self.open)))
+        return self.ended.get_nowait()
+
+    def _end(self, future: Future[Any]) -> None:
         fn, *args = self.open.pop(future)
         try:
             future.set_result(fn(self.evaluator, *args))
         except Exception as error:
             future.set_exception(JobFailed(str(error), "the trace"))
-        done = type("Done", (), {"done": {future}})
-        assert future in set(futures)
-        return done
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

@@ -84,17 +84,22 @@ def unseen(folders: Mapping[str, int | None]) -> list[str]:
     return [folder for folder, inode in folders.items() if inode is None or _inode(Path(folder)) != inode]
 
 
-def opened(held: Held, data: bytes, folders: Folders) -> tuple[bytes, Folders]:
-    """The reply to the job in a parcel; of `folders`, which are not seen here, the files that it has written."""
+def opened(held: Held, data: bytes, folders: Folders) -> Iterator[tuple[bytes, Folders]]:
+    """The replies to the job in a parcel, each with the files that it has written until then.
+
+    Those are in `folders`, which are not seen here.
+    """
     with _unpacked(folders) as places:
         before = {file: _state(file) for file in _files(places)}
-        reply = held.answer(data, lambda job: _Unpickler(job, places).load(), partial(pickle.dumps, protocol=5))
-        new = {file for file in _files(places) if _state(file) != before.get(file)}
-        written = {
-            folder: {file.name: file.read_bytes() for file in new if file.parent == place}
-            for folder, place in places.items()
-        }
-    return bytes(reply), written
+        for reply in held.answer(data, lambda job: _Unpickler(job, places).load(), partial(pickle.dumps, protocol=5)):
+            now = {file: _state(file) for file in _files(places)}
+            new = [file for file, state in now.items() if state != before.get(file)]
+            written = {
+                folder: {file.name: file.read_bytes() for file in new if file.parent == place}
+                for folder, place in places.items()
+            }
+            before = now
+            yield bytes(reply), written
 
 
 def put_back(folders: Folders) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -15,11 +15,15 @@ STICKY = ("CUDA error", "cuDNN error", "CUBLAS_STATUS")  # in the words of torch
 
 
 class Reply(NamedTuple):
-    """The result of a job, or why it failed. `spoilt`: the process it ran in is of no more use."""
+    """The result of a job, or why it failed. `spoilt`: the process it ran in is of no more use.
+
+    `position`: of what is done together the one that has ended; None for what ends the whole.
+    """
 
     result: Any = None
     failure: JobFailed | None = None
     spoilt: bool = False
+    position: int | None = None
 
     @classmethod
     def of(cls, error: Exception) -> Reply:
@@ -58,15 +62,19 @@ class Held:
             self._prepared = True
         return fn(self._evaluator, *args, **kwargs)
 
-    def answer(self, job: bytes, loads: Callable[[bytes], Any], dumps: Callable[[Reply], Buffer]) -> Buffer:
-        """The reply to a job, both as they travel; what cannot be read or sent is a failure that says so."""
+    def answer(self, job: bytes, loads: Callable[[bytes], Any], dumps: Callable[[Reply], Buffer]) -> Iterator[Buffer]:
+        """The replies to a job, all as they travel; what cannot be read or sent is a failure that says so."""
+        spoilt = False
         try:
             result = self.run(*loads(job))
-            several = result if isinstance(result, list) else []  # of jobs that were done together
-            spoilt = any(spoils(found) for found in several if isinstance(found, Exception))
-            return dumps(Reply(result, spoilt=spoilt))
+            if isinstance(result, Generator):  # of several that are done together
+                for position, found in result:
+                    spoilt = spoilt or (isinstance(found, Exception) and spoils(found))
+                    yield dumps(Reply(found, position=position))
+                result = None
+            yield dumps(Reply(result, spoilt=spoilt))
         except Exception as error:
-            return dumps(Reply.of(error))
+            yield dumps(Reply.of(error))
 
 
 def spoils(error: BaseException | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,7 @@ class Worker(ABC):
 
     @abstractmethod
     def reply(self, timeout: float | None) -> Reply | None:
-        """What came of the job; None where that takes longer than `timeout` seconds. Raises `Died`."""
+        """What it says next; None where that takes longer than `timeout` seconds. Raises `Died`."""
 
     @abstractmethod
     def kill(self) -> None:
@@ -42,11 +42,46 @@ class Worker(ABC):
 
 @dataclass(eq=False)
 class _Job:
-    future: Future[Any]
-    packed: Any
+    """`fn(evaluator, *args)`, and whoever waits for it; of `several` done together there are several who wait."""
+
+    fn: Callable[..., Any]
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    waiting: dict[int, Future[Any]]
+    several: bool = False
+    packed: Any = None
     begun: bool = False
     lost: int = 0  # workers that have died with it
     refused: int = 0  # workers that have died before they took it
+
+    def begin(self) -> bool:
+        """Whether anybody still waits for it."""
+        if not self.begun:
+            self.begun = True
+            self.waiting = {n: f for n, f in self.waiting.items() if f.set_running_or_notify_cancel()}
+        return bool(self.waiting)
+
+    def settle(self, reply: Reply) -> None:
+        """End the future of one of several."""
+        if (future := self.waiting.pop(reply.position or 0, None)) is not None:
+            reply.settle(future)
+
+    def shorten(self) -> None:
+        """Leave out those of several that have ended."""
+        if self.several:
+            self.args = ([self.args[0][n] for n in self.waiting],)
+            self.waiting = dict(enumerate(self.waiting.values()))
+
+    def end(self, reply: Reply) -> None:
+        """End what has not ended."""
+        if self.several and reply.failure is None:
+            reply = reply._replace(failure=JobFailed("the worker has not said what became of it"))
+        for future in self.waiting.values():
+            if self.begun:
+                reply.settle(future)
+            else:
+                future.cancel()
+                future.set_running_or_notify_cancel()  # tells those who wait for it
 
 
 class Slots(Workers):
@@ -82,18 +117,27 @@ class Slots(Workers):
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         future: Future[T] = Future()
+        self._queue(_Job(fn, args, kwargs, {0: future}))
+        return future
+
+    def stream(self, fn: Callable[..., Iterable[tuple[int, T]]], jobs: Sequence[Any]) -> list[Future[T]]:
+        futures: list[Future[T]] = [Future() for _ in jobs]
+        self._queue(_Job(fn, (jobs,), {}, dict(enumerate(futures)), several=True))
+        return futures
+
+    def _queue(self, job: _Job) -> None:
         try:
-            job = _Job(future, self.pack(fn, args, kwargs))
+            job.packed = self.pack(job.fn, job.args, job.kwargs)
         except Exception as error:  # pickle raises what it likes
-            future.set_exception(JobFailed(f"the job cannot be sent to a worker: {error}"))
-            return future
+            job.begin()
+            job.end(Reply(failure=JobFailed(f"the job cannot be sent to a worker: {error}")))
+            return
         with self._changed:
             if self._closed:
                 raise RuntimeError("the executor has been shut down")
             self._open += 1
             self._jobs.append(job)
             self._changed.notify()
-        return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let running jobs end, or with `cancel_futures` kill their workers."""
@@ -151,8 +195,7 @@ class Slots(Workers):
             while not self.over:
                 while self._jobs:
                     job = self._jobs.popleft()
-                    if job.begun or job.future.set_running_or_notify_cancel():
-                        job.begun = True
+                    if job.begin():
                         return job
                     self._open -= 1
                     self._changed.notify_all()
@@ -164,7 +207,7 @@ class Slots(Workers):
         """Have a worker do a job; whether it can do another."""
         try:
             taken = worker.send(job.packed)
-            reply = worker.reply(self.timeout) if taken else None
+            reply = self._ending(worker, job) if taken else None
         except Died as death:
             job.lost += 1
             self._again(job, self.epitaph(death) if job.lost == self.lives else None)
@@ -182,6 +225,12 @@ class Slots(Workers):
         self._end(job, reply)
         return not reply.spoilt
 
+    def _ending(self, worker: Worker, job: _Job) -> Reply | None:
+        """The reply that ends a job; those before it are of the several that are done together."""
+        while (reply := worker.reply(self.timeout)) is not None and reply.position is not None:
+            job.settle(reply)
+        return reply
+
     def epitaph(self, death: Died) -> str:
         """Of a job that has taken its last worker with it."""
         return str(death)
@@ -191,17 +240,15 @@ class Slots(Workers):
         with self._changed:
             again = failure is None and not self._killed
             if again:
+                job.shorten()
+                job.packed = self.pack(job.fn, job.args, job.kwargs)
                 self._jobs.appendleft(job)
                 self._changed.notify()
         if not again:
             self._end(job, Reply(failure=JobFailed(failure or self._failure)))
 
     def _end(self, job: _Job, reply: Reply) -> None:
-        if job.begun:
-            reply.settle(job.future)
-        else:
-            job.future.cancel()
-            job.future.set_running_or_notify_cancel()  # tells those who wait for it
+        job.end(reply)
         with self._changed:
             self._open -= 1
             self._changed.notify_all()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from nas.executor import Backend, T, Workers
+from nas.executor import Backend, JobFailed, T, Workers
 from nas.executors._reply import Held, Reply
 from nas.job import Evaluator
 
@@ -36,3 +36,15 @@ class Inline(Workers):
             reply = Reply.of(error)
         reply.settle(future)
         return future
+
+    def stream(self, fn: Callable[..., Iterable[tuple[int, T]]], jobs: Sequence[Any]) -> list[Future[T]]:
+        futures: list[Future[T]] = [Future() for _ in jobs]
+        try:
+            for position, result in self._held.run(fn, (jobs,), {}):
+                futures[position].set_result(result)
+        except Exception as error:
+            failure = JobFailed.of(error)
+            for future in futures:
+                if not future.done():
+                    future.set_exception(failure)
+        return futures

@@ -26,7 +26,8 @@ from nas.executors._reply import Held, Reply
 from nas.executors._slots import Died, Slots, Worker
 from nas.job import Evaluator
 
-PRELOAD = ["torch", "torch._dynamo", "safetensors.torch", "nas.executors.local", "nas.evaluate", "nas.train.loop"]
+PRELOAD = ["torch", "torch._dynamo", "safetensors.torch", "nas.executors.local", "nas.evaluate"]
+PRELOAD += ["nas.train.fused.group", "nas.train.sanity"]
 ENVIRONMENT = {
     "OMP_WAIT_POLICY": "passive",  # spinning OpenMP threads stalled two processes for half a minute
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),  # glibc else maps and faults in every large gradient anew: half the speed
@@ -131,7 +132,8 @@ def _work(connection: Connection, evaluator: Evaluator, device: str, threads: in
         try:
             job = connection.recv_bytes()
             connection.send_bytes(b"taken")
-            connection.send_bytes(held.answer(job, pickle.loads, ForkingPickler.dumps))
+            for reply in held.answer(job, pickle.loads, ForkingPickler.dumps):
+                connection.send_bytes(reply)
         except (EOFError, OSError):
             return
 

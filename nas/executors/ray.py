@@ -145,22 +145,22 @@ class _Remote(Worker):
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
-        self._reply: Any = None
+        self._replies: Any = None
 
     def send(self, job: Parcel) -> bool:
         try:
             elsewhere = job.files(_ray().get(self._actor.unseen.remote(job.folders)))
-            self._reply = self._actor.run.remote(job.data, elsewhere)
+            self._replies = self._actor.run.options(num_returns="streaming").remote(job.data, elsewhere)
         except _ray().exceptions.RayError:
             return False
         return True
 
     def reply(self, timeout: float | None) -> Reply | None:
         ray = _ray()
-        if not ray.wait([self._reply], timeout=timeout)[0]:
+        if not ray.wait([self._replies], timeout=timeout)[0]:
             return None
         try:
-            data, written = ray.get(self._reply)
+            data, written = ray.get(next(self._replies))
         except ray.exceptions.RayError as error:
             raise Died(_cause(error)) from None
         try:
@@ -192,8 +192,8 @@ class _Actor:
     def unseen(self, folders: Mapping[str, int | None]) -> list[str]:
         return unseen(folders)
 
-    def run(self, job: bytes, elsewhere: Folders) -> tuple[bytes, Folders]:
-        return opened(self._held, job, elsewhere)
+    def run(self, job: bytes, elsewhere: Folders) -> Iterator[tuple[bytes, Folders]]:
+        yield from opened(self._held, job, elsewhere)
 
 
 def _ray() -> Any:

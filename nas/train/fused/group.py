@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import torch
@@ -22,18 +22,19 @@ EVALUATED = 1 << 19  # elements of the samples, or of a level of all members, in
 
 def train_together(
     members: Sequence[Member], data: Resident, validation: Resident, *, epochs: int
-) -> list[Fitted | Exception]:
-    """Train for at most `epochs`; a member that fails gives its error.
+) -> Iterator[tuple[int, Fitted | Exception]]:
+    """Train for at most `epochs`: as each ends its position, and what came of it.
 
     A member that stops early or fails leaves the group, and the others do not notice. Members of segments that begin at
     different epochs are groups of their own.
     """
     with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own
         trainings = [Training(member, data, validation, epochs) for member in members]
+    yield from ((n, training.finished()) for n, training in enumerate(trainings) if training.over)
     active = sorted((t for t in trainings if not t.over), key=lambda t: (t.fitted.before, t.likeness))
     for begun, group in groupby(active, key=lambda t: t.fitted.before):
-        Group(list(group), data, validation).run(begun, epochs)
-    return [training.finished() for training in trainings]
+        for training in Group(list(group), data, validation).run(begun, epochs):
+            yield trainings.index(training), training.finished()
 
 
 class Group:
@@ -63,7 +64,8 @@ class Group:
         """Weights and running statistics of one that is active."""
         return self.stack.of_member(self.stack.parameters, place) + self.stack.statistics_of(place)
 
-    def run(self, begun: int, epochs: int) -> None:
+    def run(self, begun: int, epochs: int) -> Iterator[Training]:
+        """Those that have ended, as they do."""
         for epoch in range(begun + 1, epochs + 1):
             start = time.perf_counter()
             passed, evaluated = self._pass(), self._evaluate()
@@ -76,6 +78,7 @@ class Group:
                 if ended or epoch == epochs:
                     generator = self.generators[training.member.order]
                     training.leave(self._place(place), self.descent.state_of(place), generator)
+                    yield training
                 left += [] if ended else [place]
             if not left:
                 return
