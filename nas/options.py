@@ -15,13 +15,11 @@ from nas.budget import Budget, parse_size
 from nas.narrow import Narrowing
 from nas.normalise import NORMALISATIONS
 from nas.objectives import ACCURACY, read_objectives
-from nas.oneshot.sharing import check_one_shot
+from nas.oneshot.option import TRIALS, check_one_shot, read_one_shot
 from nas.ops import Scalar
 from nas.plugins import nearest, parse_value
 
 DEFAULT_TRIALS = 24
-SHARED_TRIALS = 300  # where none of them is a training
-ONE_SHOT = {"rounds": 1, "epochs": 0}
 SEARCH_SHARE = 1 / 2
 LEAST_PATIENCE = 3  # where it is not given, it is half of the epochs: what an annealed schedule gains comes late
 LARGEST_SEED = 2**64 - 1  # that torch takes
@@ -110,7 +108,7 @@ class Options:
     @property
     def limits(self) -> tuple[int | None, float | None]:
         """Trials and seconds; the default number of trials where neither is given."""
-        usual = DEFAULT_TRIALS if self.one_shot is None else SHARED_TRIALS
+        usual = DEFAULT_TRIALS if self.one_shot is None else TRIALS
         return (usual if self.trials is None and self.time is None else self.trials), self.time
 
     @property
@@ -234,20 +232,6 @@ def _monitors(key: str, value: Any) -> dict[str, str]:
     return {str(name): "" if given in (None, True) else str(given) for name, given in value.items()}
 
 
-def _one_shot(key: str, value: Any) -> dict[str, int] | None:
-    """`'rounds=4,epochs=80'`, or a mapping; true or '' is the default, false none."""
-    if value is False:
-        return None
-    if isinstance(value, str):
-        value = dict(item.strip().partition("=")[::2] for item in value.split(",") if item.strip())
-    given = {} if value is True else value
-    if not isinstance(given, Mapping):
-        raise ValueError(f"{key} takes rounds=4,epochs=80, or nothing, got {value!r}")
-    if strange := next((name for name in given if name not in ONE_SHOT), None):
-        raise ValueError(f"{key} has no {strange!r}; {nearest(str(strange), ONE_SHOT)}")
-    return {**ONE_SHOT, **{name: _integer(ONE_SHOT[name])(f"{key} {name}", number) for name, number in given.items()}}
-
-
 def _normalise(key: str, value: Any) -> str:
     if value not in NORMALISATIONS:
         raise ValueError(f"{key} must be one of {', '.join(NORMALISATIONS)}, got {value!r}")
@@ -309,7 +293,7 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "trial_timeout": lambda key, value: parse_time(value),
     "baseline": _switch,
     "fused": _switch,
-    "one_shot": _one_shot,
+    "one_shot": read_one_shot,
     "monitors": _monitors,
     "report": _switch,
     "ensemble": _switch,

@@ -26,8 +26,7 @@ from nas.handover import Handover
 from nas.live import Sweep
 from nas.monitors.progress import ProgressBar
 from nas.oneshot.evaluator import OneShot
-from nas.oneshot.rounds import Round, Rounds
-from nas.oneshot.timing import timed
+from nas.oneshot.rounds import Round, Rounds, timed
 from nas.options import Options
 from nas.pace import Allowance, Pace
 from nas.packs import Alike, apart
@@ -35,6 +34,7 @@ from nas.placement import Placement
 from nas.problem import Problem
 from nas.provenance import config, identity, run_name
 from nas.record import LOGS
+from nas.report import try_report
 from nas.result import Result
 from nas.space import FORKS
 from nas.store import KeepBestWeights, RunDirectory, TrialLog
@@ -56,8 +56,9 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
         stopping = Stopping(options.epochs, options.patience, options.min_change, options.patience_from)
         sample, folds, seed = options.sample, options.folds, options.seed
         how: dict[str, Any] = {"fused": options.fused, "objectives": options.objective}
-        kind = Training if options.one_shot is None else OneShot
-        training = kind(dataset, stopping, sample=sample, folds=folds, seed=seed, **how)
+        training = (Training if options.one_shot is None else OneShot)(
+            dataset, stopping, sample=sample, folds=folds, seed=seed, **how
+        )
         problem = problem.sized(training.searched[0].samples)
         same = identity(options, dataset)
         path, facts = options.out or Path("runs") / run_name(same), config(options, dataset)
@@ -85,18 +86,8 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
             directory.enter(phase)
             directory.close()
             if options.report and phase != "failed":
-                _report(path, console)
+                try_report(path, console)
             close_monitors(watching, options.monitors, path, console, verbosity)
-
-
-def _report(path: Path, console: Console) -> None:
-    """report.html and figures/; what goes wrong with them is said, and costs nothing else."""
-    from nas.report import write_report
-
-    try:
-        write_report(path)
-    except (Exception, KeyboardInterrupt) as error:  # a search is not lost to its picture
-        console.print(f"warning: no report was written: {error!r}", style="yellow", highlight=False, markup=False)
 
 
 @dataclass
@@ -241,9 +232,10 @@ class _Run:
         weights_of, live_of = self.directory.weights_of(arm), self.directory.live_of(arm)
         checkpoint_of = self.directory.checkpoint_of(arm)
         errors = self.directory.path / "errors.log"
-        label = {"search": str(self.options.strategy), "random": "random search"}[arm]
-        most, shared = (trials if allowance is None else allowance.trainings), self._round is not None
-        bar = ProgressBar(self.console, label, most, seconds, errors, self.verbosity, shared)
+        shared = "" if self._round is None else " with shared weights"
+        label = {"search": f"{self.options.strategy}{shared}", "random": "random search"}[arm]
+        most = trials if allowance is None else allowance.trainings
+        bar = ProgressBar(self.console, label, most, seconds, errors, self.verbosity)
         keep = KeepBestWeights(weights_of, worth_keeping) if self.options.joins else KeepBestWeights(weights_of)
         study = Study(
             strategy=self.problem.strategy(strategy),
@@ -288,9 +280,7 @@ class _Run:
         """Train the best networks again, with fresh seeds."""
         trials, baseline, log, _ = logs
         samples = self.evaluator.searched[0].samples, self.evaluator.whole.samples
-        ended = Ended(trials.trials, baseline.trials, log.trials, spent)
-        if self._round is not None and self.options.time is not None:
-            ended = timed(ended, self.options, self._executor)
+        ended = timed(Ended(trials.trials, baseline.trials, log.trials, spent), self.options, self._executor)
         chosen = chosen_again(self.options, ended, self.placement.devices, *samples)
         self._chosen = chosen
         if not chosen:

@@ -158,7 +158,6 @@ class SearchSpace(ABC):
         """The candidate of these decisions; of one that does not fit the nearest that does, of others the default.
 
         With `rng` the others are drawn.
-
         With `{**parent.values, name: value}` a neighbour of `parent`: as of `mutate`, but without any chance.
         """
 

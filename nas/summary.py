@@ -55,12 +55,8 @@ def _table(result: Result, options: Options) -> Table:
 
 def _comparison(result: Result, shared: bool) -> list[str]:
     """The search and the baseline at equal cost, each in one line."""
-    lines = [f"{_count(result.trials)}: best {_best(result.trials)} validation accuracy"]
-    if shared:
-        lines = [f"{_tried(result)}: best {_best(result.trials)}, a figure to rank by and no network's accuracy"]
-    if shared and result.baseline:
-        lines.append(f"As many drawn at random, with the same weights: best {_best(result.baseline)}")
-    elif result.baseline:
+    lines = _ranked(result) if shared else [f"{_count(result.trials)}: best {_best(result.trials)} validation accuracy"]
+    if result.baseline and not shared:
         lines.append(
             f"Random search at equal cost, {_count(result.baseline)}: best {_best(result.baseline)} "
             f"(one run each, so a small difference means little)"
@@ -127,15 +123,15 @@ def _count(trials: list[Trial]) -> str:
     )
 
 
-def _tried(result: Result) -> str:
-    """The search, where weights were shared."""
-    failed, lessons = sum(t.error is not None for t in result.trials), taught(result.path)
-    trained, spent = (
-        sum(row.get("seconds", 0.0) for row in rows) for rows in (lessons, [t.metrics for t in result.trials])
-    )
-    trials = f"{len(result.trials)} trials" + (f" ({failed} failed)" if failed else "")
-    weights = f"shared weights ({len(lessons)} epochs, {trained:.0f} s of training)"
-    return f"{trials} with {weights}, {spent:.0f} s of evaluation"
+def _ranked(result: Result) -> list[str]:
+    """The search and the baseline, where weights were shared."""
+    each, failed = taught(result.path), sum(t.error is not None for t in result.trials)
+    trials = f"{len(result.trials)} trials" + f" ({failed} failed)" * bool(failed)
+    weights = f"shared weights ({len(each)} epochs, {sum(each):.0f} s of training)"
+    lines = [f"{trials} with {weights}: best {_best(result.trials)}, to rank by and no network's accuracy"]
+    if result.baseline:
+        lines.append(f"As many drawn at random, with the same weights: best {_best(result.baseline)}")
+    return lines
 
 
 def _best(trials: list[Trial]) -> str:

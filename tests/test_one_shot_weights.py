@@ -116,7 +116,7 @@ def test_a_step_of_one_network_moves_another_in_the_common_slice_alone(tmp_path:
     taught = teaching(tmp_path, narrow, wide)
     before, said = copied(taught.weights.tensors), taught.weights.network(wide)(taught.data.x)
     for _ in range(3):  # moments too must not leak
-        taught._step([taught.pupils[0]], torch.arange(20), Bits(0))
+        taught._step(taught.pupils[0], torch.arange(20), Bits(0))
     after = taught.weights.tensors
     slices = {piece.name: piece for p in taught.pupils[0].made for piece in p.pieces}
     for name, tensor in after.items():
@@ -213,7 +213,7 @@ def test_a_pool_of_one_network_is_trained_as_that_network_is_alone(tmp_path: Pat
     rule = make_optimizer(alone, recipe)
     for start in range(0, 60, 20):
         rows = torch.arange(start, start + 20)
-        taught._step(taught.pupils, rows, Bits(0))
+        taught._step(taught.pupils[0], rows, Bits(0))
         rule.zero_grad()
         cross_entropy(alone(taught.data.x[rows]), taught.data.y[rows], label_smoothing=0.1).backward()
         torch.nn.utils.clip_grad_norm_(alone.parameters(), recipe.clip)

@@ -21,18 +21,10 @@ class ProgressBar(Monitor):
     """Trials done, best so far and its size, trials a minute, time left. Every failure goes to the file `errors`."""
 
     def __init__(
-        self,
-        console: Console,
-        label: str,
-        trials: int | None,
-        seconds: float | None,
-        errors: Path,
-        verbosity: int = 0,
-        shared: bool = False,
+        self, console: Console, label: str, trials: int | None, seconds: float | None, errors: Path, verbosity: int = 0
     ) -> None:
         self.console, self.label, self.trials, self.seconds = console, label, trials, seconds
         self.errors, self.verbosity = errors, verbosity
-        self.how = " with shared weights" if shared else ""  # values were come by
         self._best: Trial | None = None
         self._failed = False
 
@@ -91,13 +83,12 @@ class ProgressBar(Monitor):
         size = f"{format_size(trial.params)} parameters"
         company = trial.metrics.get("together", 1) if trial.copy_of is None else 1
         among = f", one of {company:g} trained together" if company > 1 else ""
-        return f"{100 * trial.value:.2f} %{self.how}, {size}, {trial.candidate.architecture}{copy}{among}"
+        return f"{100 * trial.value:.2f} %, {size}, {trial.candidate.architecture}{copy}{among}"
 
     def _refresh(self) -> None:
         best = "no result yet"
         if self._best is not None:
-            size = f"{format_size(self._best.params)} parameters"
-            best = f"best {100 * self._best.value:.2f} %{f'{self.how},' if self.how else ' with'} {size}"
+            best = f"best {100 * self._best.value:.2f} % with {format_size(self._best.params)} parameters"
         self._bar.update(self._task, best=best, rate=self._rate())
 
     def _rate(self) -> str:

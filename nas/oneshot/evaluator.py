@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,21 +55,23 @@ class OneShot(Training):
 
         return Teaching(lesson, self._parts(self.searched[0])[0], {}).seconds()
 
-    def together(self, jobs: Sequence[Job]) -> list[Outcome | Exception]:
+    def together(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Outcome | Exception]]:
         if jobs[0].shared is None:
-            return super().together(jobs)
-        return [self._shared(job, job.shared) for job in jobs if job.shared is not None]
+            yield from super().together(jobs)
+        else:
+            yield from enumerate(map(self._ranked, jobs))
 
-    def _shared(self, job: Job, file: Path) -> Outcome | Exception:
+    def _ranked(self, job: Job) -> Outcome | Exception:
         from torch.random import fork_rng
 
         from nas.train.loop import evaluate
 
         began, watch = time.perf_counter(), job.watch()
+        assert job.shared is not None
         try:
             watch.step()
             with fork_rng(devices=[]):
-                network = self._weights(file).network(job.candidate.architecture)
+                network = self._weights(job.shared).network(job.candidate.architecture)
             train, validation = self._parts(self.searched[0])
             self._calibrate(network, train)
             accuracy, loss = evaluate(network, validation)

@@ -9,7 +9,6 @@ from typing import Any
 from nas.architecture import Architecture
 from nas.recipe import Recipe
 from nas.record import read_json
-from nas.trial import Row
 
 FOLDER, PLAN = "one_shot", "plan.json"  # of a run: the weights of its rounds, what was decided for each and came of it
 
@@ -38,6 +37,6 @@ def plan(path: Path) -> list[dict[str, Any]]:
     return [found for found in rounds if isinstance(found, dict)]
 
 
-def taught(path: Path) -> list[Row]:
-    """The epochs that the shared weights of a run were trained, a row for each."""
-    return [row for found in plan(path) for row in found.get("curve", ())]
+def taught(path: Path) -> list[float]:
+    """The seconds of each epoch that the shared weights of a run were trained."""
+    return [float(row["seconds"]) for found in plan(path) for row in found.get("curve", ())]

@@ -1,12 +1,11 @@
-"""Training of the shared weights: every minibatch with other networks, each step on the slices of these alone."""
+"""Training of the shared weights: each step is one network's of the pool, drawn anew, on its slices alone."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +30,6 @@ from nas.train.precision import autocast_type, memory_format
 from nas.train.resident import Resident, batches
 from nas.train.schedule import Schedule
 
-NETWORKS = 1  # of a step
 TIMED = 10  # steps that tell how long an epoch takes
 COPIES = 4  # of the weights, at most, that their training needs room for: gradients and two moments
 
@@ -63,14 +61,6 @@ class Pupil:
         reduced = self.format != torch.float32
         with dropping(self.network, bits), torch.autocast(x.device.type, self.format, enabled=reduced):
             return score(functional_call(self.network, tensors, (x,)), y, blend, self.recipe.label_smoothing)
-
-
-class Leaf(NamedTuple):
-    """A slice of the shared weights, with a gradient of its own."""
-
-    tensor: Tensor
-    piece: Piece
-    matrix: bool
 
 
 class Teaching:
@@ -138,55 +128,43 @@ class Teaching:
         lr, total, samples = self.schedule.lr, torch.zeros(2, device=self.device), 0
         taken = batches(order, self.batch)[:most]
         for rows in taken:
-            pupils = [self.pupils[n] for n in rng.integers(len(self.pupils), size=NETWORKS)]
-            loss, hits = self._step(pupils, rows, bits)
+            loss, hits = self._step(self.pupils[rng.integers(len(self.pupils))], rows, bits)
             total += torch.stack((loss * len(rows), hits))
             samples += len(rows)
         loss_sum, hit_sum = total.tolist()
         return {"train_loss": loss_sum / samples, "train_accuracy": hit_sum / samples, "lr": lr, "steps": len(taken)}
 
-    def _step(self, pupils: Sequence[Pupil], rows: Tensor, bits: Bits) -> tuple[Tensor, Tensor]:
-        """Down the mean loss of some networks, on what they have of the weights; that loss, and their mean hits."""
-        leaves = self._leaves(pupils)
-        loss_sum, hit_sum = torch.zeros(2, device=self.device)
-        for pupil in pupils:
-            tensors = {p.name: p.joined([q.cut(leaves[q.name].tensor) for q in p.pieces]) for p in pupil.made}
-            loss, hits = pupil.loss(tensors, self.data, rows, bits)
-            (loss / len(pupils)).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            loss_sum, hit_sum = loss_sum + loss.detach() / len(pupils), hit_sum + hits / len(pupils)
-        self._move([leaf for leaf in leaves.values() if leaf.tensor.grad is not None])
-        return loss_sum, hit_sum
+    def _step(self, pupil: Pupil, rows: Tensor, bits: Bits) -> tuple[Tensor, Tensor]:
+        """Down the loss of one network, on what it has of the weights; its loss and hits."""
+        pieces = [piece for p in pupil.made for piece in p.pieces]
+        slices = {q.name: q.cut(self.weights.tensors[q.name]).detach().requires_grad_() for q in pieces}
+        tensors = {p.name: p.joined([slices[q.name] for q in p.pieces]) for p in pupil.made}
+        loss, hits = pupil.loss(tensors, self.data, rows, bits)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self._move(pupil, slices)
+        return loss.detach(), hits
 
-    def _leaves(self, pupils: Sequence[Pupil]) -> dict[str, Leaf]:
-        """Of every piece that these networks have, the slice of the one that has most of it."""
-        most: dict[str, tuple[Piece, bool]] = {}
-        for piece, matrix in ((q, p.matrix) for pupil in pupils for p in pupil.made for q in p.pieces):
-            most[piece.name] = piece.beside(most[piece.name][0].shape if piece.name in most else ()), matrix
-        tensors = self.weights.tensors
-        return {name: Leaf(q.cut(tensors[name]).detach().requires_grad_(), q, m) for name, (q, m) in most.items()}
-
-    def _move(self, leaves: Sequence[Leaf]) -> None:
+    def _move(self, pupil: Pupil, slices: dict[str, Tensor]) -> None:
         """A step of the recipe's optimizer, whose moments are cut as the weights are."""
-        recipe = self.lesson.recipe
-        clip_grad_norm_([leaf.tensor for leaf in leaves], recipe.clip or math.inf)
-        decays = {True: recipe.weight_decay, False: 0.0}  # by whether they are of weight matrices
+        recipe, pieces = self.lesson.recipe, [piece for p in pupil.made for piece in p.pieces]
+        clip_grad_norm_(slices.values(), recipe.clip or math.inf)
+        matrices = {piece.name for p in pupil.made if p.matrix for piece in p.pieces}
         groups = [
-            {"params": [leaf.tensor for leaf in leaves if leaf.matrix is matrix], "weight_decay": decay}
-            for matrix, decay in decays.items()
+            {"params": [slices[name] for name in slices if (name in matrices) is decayed], "weight_decay": decay}
+            for decayed, decay in ((True, recipe.weight_decay), (False, 0.0))
         ]
         step = optimizer([group for group in groups if group["params"]], recipe, recipe.optimizer, fused=False)
         for group in step.param_groups:
             group["lr"] = self.schedule.lr
-        known = [leaf for leaf in leaves if leaf.piece.name in self.moments]
-        for leaf in known:
-            moments = self.moments[leaf.piece.name]
-            step.state[leaf.tensor].update({name: leaf.piece.cut(m) if m.ndim else m for name, m in moments.items()})
+        for q in pieces:
+            moments = self.moments.get(q.name, {})
+            step.state[slices[q.name]].update({name: q.cut(m) if m.ndim else m for name, m in moments.items()})
         step.step()
         self.schedule.step()
-        for leaf in leaves:
-            if leaf.piece.name not in self.moments:
-                state = {name: m for name, m in step.state[leaf.tensor].items() if isinstance(m, Tensor)}
-                self.moments[leaf.piece.name] = {name: self._whole(leaf.piece, m) for name, m in state.items()}
+        for q in pieces:
+            if q.name not in self.moments:
+                state = {name: m for name, m in step.state[slices[q.name]].items() if isinstance(m, Tensor)}
+                self.moments[q.name] = {name: self._whole(q, m) for name, m in state.items()}
 
     def _whole(self, piece: Piece, moment: Tensor) -> Tensor:
         """A moment of a slice as one of the whole piece, zero elsewhere."""

@@ -68,7 +68,7 @@ def _explained(found: Importance, shown: int) -> str:
     )
 
 
-def panels(effects: Sequence[tuple[str, Sequence[Effect]]], found: Importance | None, measure: str) -> Drawn:
+def panels(effects: Sequence[tuple[str, Sequence[Effect]]], found: Importance | None) -> Drawn:
     """The mean accuracy of the options of the first few choices; of those that matter, where that is known."""
     name, heading = "effects", "What each option did"
     most = PANELS if found is None else min(PANELS, _several(found)) // COLUMNS * COLUMNS  # full rows
@@ -88,10 +88,10 @@ def panels(effects: Sequence[tuple[str, Sequence[Effect]]], found: Importance | 
         _panel(axes, *shown[n], room=heights[n // COLUMNS])
         axes.set_xlim(*limits)
         axes.tick_params(labelbottom=True)
-    figure.supxlabel(f"mean {measure} (%)", size=9, color="#333333")
+    figure.supxlabel("mean validation accuracy (%)", size=9, color="#333333")
     hidden = f" {len(shown)} of {len(effects)} choices; the table has all." if len(effects) > len(shown) else ""
     caption = (
-        f"Mean {measure} of the networks with each option, its 95 % interval (Student's t; cut at the frame; "
+        "Mean accuracy of the trained networks with each option, its 95 % interval (Student's t; cut at the frame; "
         "none for a single network, or where all agree), and in brackets their number. The strategy keeps what was "
         "good, so that an option is also seen in the company it was kept in: these are means, not effects of the "
         f"option alone.{hidden}"

@@ -179,9 +179,9 @@ class Run:
         return bool(self.config.get("one_shot"))
 
     @cached_property
-    def taught(self) -> list[Mapping[str, float]]:
-        """The epochs that shared weights were trained; none where there are no such."""
-        return [row for row in map(_numbers, taught(self.path)) if "seconds" in row]
+    def taught(self) -> list[float]:
+        """The seconds of each epoch that shared weights were trained; none where there are no such."""
+        return taught(self.path)
 
     @property
     def measure(self) -> str:

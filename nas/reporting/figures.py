@@ -72,7 +72,7 @@ def _progress_alt(run: Run) -> str:
         ranked = best_first(_arm(run, arm))
         if ranked:
             ends.append(f"{ARMS[arm]} reaches {100 * ranked[0].score:.2f} % in {_count(len(_arm(run, arm)), 'trial')}")
-    return f"Best {run.measure} so far over trials and over time: " + "; ".join(ends)
+    return "Best validation accuracy so far over trials and over time: " + "; ".join(ends)
 
 
 def _course(axes: Axes, arm: str, places: Sequence[float], rows: Sequence[Tried]) -> None:
@@ -123,13 +123,12 @@ def sizes(run: Run, again: Sequence[Finalist]) -> Drawn:
         axes.axvline(run.budget, color=INK, lw=1.2, ls=(0, (2, 2)), label=f"budget {format_size(run.budget)}")
     below = _frame(axes, [row.score for row in run.trained])
     _log_sizes(axes, [row.params for row in run.trained] + ([run.budget] if run.budget else []))
-    axes.set(xlabel="parameters (logarithmic)", ylabel=f"{run.measure}{'' if run.shared else ' in the search'} (%)")
+    axes.set(xlabel="parameters (logarithmic)", ylabel=f"{run.measure} in the search (%)")
     _legend_above(figure, axes)
     hidden = f" {_count(below, 'trial')} below the frame." if below else ""
     smallest, largest = format_size(best[0].params), format_size(best[-1].params)
     alt = f"Accuracy against parameters of {_count(len(run.trained), 'network')}; the Pareto front has {len(best)}"
-    seen = "with shared weights" if run.shared else "with one seed"
-    caption = f"Each point is a network as the search saw it, {seen}; the line joins the {len(best)} that no "
+    caption = f"Each point is a network as the search saw it, with one seed; the line joins the {len(best)} that no "
     caption += f"network of their size or smaller beats (the Pareto front).{hidden}"
     return Drawn(name, heading, caption, figure, f"{alt}, from {smallest} to {largest} parameters")
 
@@ -171,9 +170,7 @@ def curves(run: Run, again: Sequence[Finalist]) -> Drawn:
         one.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, handlelength=3)
     left.set_ylabel("validation accuracy (%)")
     caption = "Validation accuracy after each epoch; the circle is the epoch whose weights were kept."
-    return Drawn(
-        name, heading, caption, figure, f"Learning curves of the best {len(best)} trials" if best else "Learning curves"
-    )
+    return Drawn(name, heading, caption, figure, heading)
 
 
 def _name(row: Tried) -> str:

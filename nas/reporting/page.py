@@ -41,9 +41,7 @@ def write(path: Path) -> Path:
     options = _effects(run, told)
     with style():
         course = [_chart(one, folder) for one in _course(run, again)]
-        matter = [
-            _chart(one, folder) for one in (choices.bars(told, reason), choices.panels(options, told, run.measure))
-        ]
+        matter = [_chart(one, folder) for one in (choices.bars(told, reason), choices.panels(options, told))]
     best = chosen(run, again)
     context = {
         **_head(run, again),

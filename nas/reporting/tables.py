@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nas.architecture import Architecture
 from nas.drawing import words
@@ -66,22 +66,11 @@ def costs(run: Run) -> list[Cost]:
     """Of each search and of the final training, and last of all together; of those that there were."""
     arms = {"search": run.search, "random": run.random, "final": run.final, "distilled": run.distilled}
     found = [_cost(ARMS[arm], rows) for arm, rows in arms.items() if rows]
-    if taught := run.taught:
-        each = [row["seconds"] for row in taught]
+    together = _cost("together", [*run.tried, *run.again])
+    if each := run.taught:
         found.insert(0, Cost("training of shared weights", 0, 0, 0, sum(each), len(each), max(each)))
-    return [*found, _together(found)] if len(found) > 1 else found
-
-
-def _together(costs: Sequence[Cost]) -> Cost:
-    return Cost(
-        "together",
-        sum(cost.trials for cost in costs),
-        sum(cost.failed for cost in costs),
-        sum(cost.copies for cost in costs),
-        sum(cost.seconds for cost in costs),
-        sum(cost.epochs for cost in costs),
-        max(cost.slowest for cost in costs),
-    )
+        together = replace(together, seconds=together.seconds + sum(each), epochs=together.epochs + len(each))
+    return [*found, together] if len(found) > 1 else found
 
 
 def _cost(name: str, rows: Sequence[Tried]) -> Cost:
@@ -155,7 +144,7 @@ def ablation(run: Run, best: Tried, effects: Sequence[tuple[str, Sequence[Effect
     """The best network beside those that differ in one choice; beside the means of options where none was tried."""
     beside = neighbours(run.trained, best)
     if not beside:
-        return _means(run, effects)
+        return _means(effects)
     shown = _few(beside)
     rows = [("chosen network", *_facts(best, best))]
     rows += [(f"{words.spoken(name)}: {was} → {now}", *_facts(row, best)) for name, was, now, row in shown]
@@ -165,9 +154,10 @@ def ablation(run: Run, best: Tried, effects: Sequence[tuple[str, Sequence[Effect
         hidden += " Not all were given as many epochs, which moves the accuracy too."
     caption = (
         "Ablation: the chosen network as the search saw it, and networks that were tried and differ from it in one "
-        f"choice (and what follows from it). {_each(run)}, so that small differences may be chance.{hidden}"
+        "choice (and what follows from it). Each was seen once, so that small differences may be "
+        f"chance.{hidden}"
     )
-    head = ("choice", f"{run.measure} (%)", "difference (points)", "parameters", "epochs")
+    head = ("choice", "validation accuracy (%)", "difference (points)", "parameters", "epochs")
     return Table(caption, head, tuple(rows))
 
 
@@ -188,10 +178,10 @@ def trade_offs(run: Run) -> Table | None:
     ]
     caption = (
         f"The front of {', '.join(names)}: of all networks that were tried those that no other beats in everything, as "
-        f"the search saw them. {_each(run)}, so that small differences in accuracy may be chance."
+        "the search saw them. Each was seen once, so that small differences in accuracy may be chance."
     )
     costs = (names[n].removeprefix("-") for n in others)
-    head = ("network", f"{run.measure} (%)", "parameters", *costs, "trial")
+    head = ("network", "validation accuracy (%)", "parameters", *costs, "trial")
     return Table(caption, head, tuple(rows)) if rows else None
 
 
@@ -226,11 +216,7 @@ def _facts(row: Tried, best: Tried) -> tuple[str, ...]:
     return f"{100 * row.score:.2f}", difference, f"{row.params:,}", f"{row.length:g}"
 
 
-def _each(run: Run) -> str:
-    return "None was trained by itself" if run.shared else "One training each"
-
-
-def _means(run: Run, effects: Sequence[tuple[str, Sequence[Effect]]]) -> Table | None:
+def _means(effects: Sequence[tuple[str, Sequence[Effect]]]) -> Table | None:
     rows = []
     for name, options in effects[:FIRST]:
         for effect in options:
@@ -238,7 +224,7 @@ def _means(run: Run, effects: Sequence[tuple[str, Sequence[Effect]]]) -> Table |
             mean = f"{100 * effect.mean:.2f}"
             rows.append((f"{words.spoken(name)} = {effect.option}", mean, half, str(effect.trials)))
     caption = (
-        f"Mean {run.measure} of the networks with each option of the choices that matter most. No network was "
+        "Mean validation accuracy of the networks with each option of the choices that matter most. No network was "
         "tried that differs from the chosen one in one choice, so that these are means over whatever else differed."
     )
     head = ("option", "mean accuracy (%)", "95 % interval (± points)", "networks")

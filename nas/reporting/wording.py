@@ -263,8 +263,7 @@ def compared(run: Run, again: Sequence[Finalist]) -> list[str]:
         return ["The search and random search at equal cost have found the same network.", ONCE]
     found = against_random(run, again)
     if found is None:
-        there = "with shared weights" if run.shared else "there"
-        said = f"The search's best had {percent(ours.score)} {there}, random search's {percent(theirs.score)}."
+        said = f"The search's best had {percent(ours.score)} there, random search's {percent(theirs.score)}."
         return [f"{said} They were not both trained again, so that nothing can be said of chance.", ONCE]
     first, second, apart = found
     said = f"On fresh seeds the search's best has {percent(first.mean)}, random search's best {percent(second.mean)}."

@@ -41,8 +41,6 @@ def optimizer(groups: Sequence[dict[str, Any]], recipe: Recipe, name: str, fused
     if name == "rmsprop":
         return optim.RMSprop(groups, lr=recipe.lr, momentum=recipe.momentum)
     if name == "adagrad":
-        on_cpu = all(
-            p.device.type == "cpu" for group in groups for p in group["params"]
-        )  # elsewhere torch has none that is fused
-        return optim.Adagrad(groups, lr=recipe.lr, fused=fused and on_cpu)
+        on_cpu = all(p.device.type == "cpu" for group in groups for p in group["params"])
+        return optim.Adagrad(groups, lr=recipe.lr, fused=fused and on_cpu)  # elsewhere torch has none that is fused
     raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}")

@@ -246,8 +246,7 @@ def _axis(options: list[Any]) -> dict[str, Any]:
 
 def _verdict(row: Row) -> str:
     copied = "" if row["copy_of"] is None else f", taken over from trial {row['copy_of']}, the same network"
-    what = "accuracy with shared weights" if "shared_accuracy" in row["metrics"] else "validation accuracy"
-    return f"{what} {row['values'][0]:.4f}{copied}"
+    return f"validation accuracy {row['values'][0]:.4f}{copied}"
 
 
 def _text(row: Row, curve: list[Row], verdict: str) -> str:
