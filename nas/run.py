@@ -54,11 +54,9 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
         dataset = problem.load()
         warnings = check(dataset)
         stopping = Stopping(options.epochs, options.patience, options.min_change, options.patience_from)
-        sample, folds, seed = options.sample, options.folds, options.seed
-        how: dict[str, Any] = {"fused": options.fused, "objectives": options.objective}
-        training = (Training if options.one_shot is None else OneShot)(
-            dataset, stopping, sample=sample, folds=folds, seed=seed, **how
-        )
+        how: dict[str, Any] = {name: getattr(options, name) for name in ("sample", "folds", "seed", "fused")}
+        kind = Training if options.one_shot is None else OneShot
+        training = kind(dataset, stopping, objectives=options.objective, **how)
         problem = problem.sized(training.searched[0].samples)
         same = identity(options, dataset)
         path, facts = options.out or Path("runs") / run_name(same), config(options, dataset)
@@ -232,8 +230,8 @@ class _Run:
         weights_of, live_of = self.directory.weights_of(arm), self.directory.live_of(arm)
         checkpoint_of = self.directory.checkpoint_of(arm)
         errors = self.directory.path / "errors.log"
-        shared = "" if self._round is None else " with shared weights"
-        label = {"search": f"{self.options.strategy}{shared}", "random": "random search"}[arm]
+        label = f"{self.options.strategy}{' with shared weights' * (self._round is not None)}"
+        label = "random search" if arm == "random" else label
         most = trials if allowance is None else allowance.trainings
         bar = ProgressBar(self.console, label, most, seconds, errors, self.verbosity)
         keep = KeepBestWeights(weights_of, worth_keeping) if self.options.joins else KeepBestWeights(weights_of)

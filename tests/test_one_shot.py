@@ -116,7 +116,7 @@ def elsewhere(folder: Path, dataset: Dataset, job: Any) -> Any:
     parcel = Parcel.of(job)
     files = parcel.files(parcel.folders)
     away = folder.rename(folder.with_name("away"))
-    data, written = opened(Held(OneShot(dataset, Stopping(2, 2)), "cpu"), parcel.data, files)
+    ((data, written),) = opened(Held(OneShot(dataset, Stopping(2, 2)), "cpu"), parcel.data, files)
     away.rename(folder)
     put_back(written)
     reply = Reply.read(bytes(data))
@@ -165,7 +165,7 @@ def test_training_is_no_choice_of_the_search(tmp_path: Path) -> None:
     result = search(tmp_path / "run", trials=8, fix={"lr": 1e-2})
     assert {t.candidate.recipe for t in result.trials} == {Recipe(lr=1e-2)}
     mlp = search(tmp_path / "mlp", space="mlp:max_depth=3,max_width=32", budget="3K", trials=6)
-    assert {(t.candidate.values["dropout"], t.candidate.values["lr"]) for t in mlp.trials} == {(0.3, 2e-3)}
+    assert {(t.candidate.values["dropout"], t.candidate.values["lr"]) for t in mlp.trials} == {(0.1, 4e-3)}
 
 
 def test_the_same_network_is_evaluated_once_a_round_and_the_last_round_ranks_first(tmp_path: Path) -> None:
