@@ -91,7 +91,7 @@ class _Walk:
     def _joined(self, node: Node) -> Runs:
         if node.op != "concat":
             return max((self.runs[i] for i in node.inputs), key=len)
-        named = ((self.names[i] if node.op == "concat" else "", run) for i in node.inputs for run in self.runs[i])
+        named = ((self.names[i], run) for i in node.inputs for run in self.runs[i])
         return tuple(run._replace(source=f"{name}|{run.source}" if run.source else name) for name, run in named)
 
 

@@ -33,7 +33,7 @@ class Piece(NamedTuple):
 
     def beside(self, shape: Sequence[int]) -> Piece:
         """The least slice that has this one and one of another shape."""
-        return self._replace(shape=tuple(map(max, self.shape, shape or self.shape)))
+        return self._replace(shape=tuple(map(max, self.shape, shape)))
 
     def inside(self, shape: Sequence[int]) -> bool:
         return all(a <= b for a, b in zip(self.shape, shape, strict=True))
@@ -113,10 +113,8 @@ class SharedWeights:
                 continue
             if id(room.first) not in alone:
                 alone[id(room.first)] = self._alone(room.first)
-            like, whole = (
-                alone[id(room.first)][room.parameter.name],
-                room.piece.beside(() if old is None else old.shape),
-            )
+            like = alone[id(room.first)][room.parameter.name]
+            whole = room.piece if old is None else room.piece.beside(old.shape)
             self.tensors[name] = new = self._drawn(room, like, whole).to(self.device)
             if old is not None:
                 whole._replace(shape=tuple(old.shape)).cut(new).copy_(old)
