@@ -109,11 +109,11 @@ def main() -> None:
     parser.add_argument("--budget", default="20K")
     parser.add_argument("--data", default="digits")
     parser.add_argument("--sample", type=float, default=1.0, help="share of the training part")
-    parser.add_argument("--networks", type=int, default=40)
+    parser.add_argument("--networks", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=32, help="of the networks by themselves")
     parser.add_argument("--runs", type=int, default=2, help="full trainings of each, whose mean is the truth")
     parser.add_argument("--shared", type=int, default=MANY * 8, help="epochs of the shared weights")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
     given = {name: getattr(args, name) for name in ("space", "budget", "data", "sample")}
