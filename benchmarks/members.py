@@ -26,7 +26,7 @@ from nas.space import Candidate
 from nas.train.fused.chain import chain_of
 from nas.train.fused.group import train_together
 from nas.train.fused.member import Member
-from nas.train.fused.plan import ONCE, seconds, together
+from nas.train.fused.plan import COSTS, seconds, together
 from nas.train.loop import Patience, train
 from nas.train.resident import Resident
 
@@ -81,9 +81,8 @@ class Setting:
             first = self.candidates[:members]
             mine = statistics.median(self.microseconds(partial(self.together, first), members) for _ in range(ROUNDS))
             alone, plainly = (statistics.mean(times[:members]) for times in apart.values())
-            expected = (
-                1e6 * (ONCE + sum(seconds(c, chain) for c in first if (chain := chain_of(c.architecture)))) / members
-            )
+            apiece = sum(seconds(c, chain) for c in first if (chain := chain_of(c.architecture)))
+            expected = 1e6 * (COSTS["cpu"].once + apiece) / members
             shown = [f"{mine:.0f}", f"{expected:.0f}", f"{alone:.0f}", f"{plainly:.0f}"]
             lines.append([str(members), *shown, f"{alone / mine:.1f}", f"{plainly / mine:.1f}"])
         return lines

@@ -9,7 +9,8 @@
 200 epochs of what looked best is reported. (b) Queries until the best cell is found, its mean validation accuracy after
 200 epochs being seen. (c) Regret on four regression problems, without a parameter budget and with one of a tenth.
 (time) What `ask` and `tell` take. A candidate that is asked for again is told again, at the cost of no query and no
-time; with `--again` it costs its time once more, as in the scripts of NATS-Bench.
+time; with `--again` it costs its time once more, as in the scripts of NATS-Bench. Strategies that go by zero-cost
+proxies find those of cells in `--promises`, by `python -m benchmarks.proxies table`, and measure what is not there.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from benchmarks.tables import interval, markdown, median_interval
 from benchmarks.tabular import cells, fcnet, timing
 from benchmarks.tabular.plot import Panel, draw
 from benchmarks.tabular.problem import Problem
+from benchmarks.tabular.promises import remembering
 from benchmarks.tabular.simulation import Course, Simulation
 from nas.plugins import make
 from nas.strategy import Strategy
@@ -51,13 +53,15 @@ Task = tuple[str, str, Path | None, bool]  # the arguments of `problem`
 _held: dict[Task, Problem] = {}  # of this process: tables take seconds to read
 
 
-def play(task: Task, spec: str, seeds: Sequence[int], workers: int, again: bool) -> list[Course]:
+def play(
+    task: Task, spec: str, seeds: Sequence[int], workers: int, again: bool, promises: Path | None = None
+) -> list[Course]:
     """A run with each seed."""
     if task not in _held:
         _held.clear()
         _held[task] = problem(*task)
     held = _held[task]
-    strategies = (make("strategies", spec, Strategy, held.space) for _ in seeds)
+    strategies = (remembering(make("strategies", spec, Strategy, held.space), promises) for _ in seeds)
     return [
         Simulation(strategy, held, seed, workers, again=again).run()
         for strategy, seed in zip(strategies, seeds, strict=True)
@@ -67,9 +71,10 @@ def play(task: Task, spec: str, seeds: Sequence[int], workers: int, again: bool)
 def courses(task: Task, spec: str, args: argparse.Namespace, pool: ProcessPoolExecutor | None) -> list[Course]:
     """As `play`, in order of the seeds, however many processes there are."""
     chunks = [range(first, min(first + CHUNK, args.seeds)) for first in range(0, args.seeds, CHUNK)]
+    how = args.workers, args.again, args.promises
     if pool is None:
-        return [course for chunk in chunks for course in play(task, spec, chunk, args.workers, args.again)]
-    futures = [pool.submit(play, task, spec, chunk, args.workers, args.again) for chunk in chunks]
+        return [course for chunk in chunks for course in play(task, spec, chunk, *how)]
+    futures = [pool.submit(play, task, spec, chunk, *how) for chunk in chunks]
     return [course for future in futures for course in future.result()]
 
 
@@ -182,6 +187,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     parser.add_argument("--again", action="store_true", help="a training costs its time each time it is asked for")
     parser.add_argument("--processes", type=int, choices=(1, 2), default=1, help="that play runs")
+    parser.add_argument(
+        "--promises", type=Path, metavar="FILE", help="proxies of all cells, by benchmarks.proxies table"
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="best so far, as .png or .svg")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)

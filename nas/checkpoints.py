@@ -7,9 +7,9 @@ from itertools import chain, count, takewhile
 from pathlib import Path
 from typing import Any
 
-from nas.evaluate import snapshot_file
 from nas.events import Monitor
 from nas.trial import Trial
+from nas.weights import snapshot_file
 
 MOST = 4 * 2**30  # bytes of all together
 

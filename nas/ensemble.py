@@ -10,11 +10,12 @@ import numpy as np
 
 from nas.caruana import crossed, select
 from nas.dataset import Array, Part
-from nas.evaluate import Training, snapshot_file
+from nas.evaluate import Training
 from nas.executor import Workers
 from nas.finalists import Again, finalists
 from nas.job import Member
 from nas.trial import Trial, best_first
+from nas.weights import snapshot_file
 
 KEPT = 12  # networks of a search whose weights are kept as possible members, by accuracy; as many again by size
 SAMPLES = 20_000  # of the validation part, by which members are selected

@@ -41,7 +41,7 @@ def export_ensemble(joint: Joint, dataset: Dataset, folder: Path, budget: int, t
     """Write model.py, weights.safetensors, config.json and predict.py into `folder`."""
     from safetensors.torch import load_file
 
-    from nas.evaluate import save_weights
+    from nas.weights import save_weights
 
     members = by_share(joint.members)
     networks = [member.candidate.architecture for member in members]

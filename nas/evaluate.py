@@ -18,6 +18,8 @@ from nas.objectives import ACCURACY, with_costs
 from nas.resample import Cut, sampled
 from nas.resample import folds as folded
 from nas.space import Candidate
+from nas.train.fused.plan import Verdict
+from nas.weights import load_weights, save_weights, snapshot_file
 
 if TYPE_CHECKING:
     from nas.train.loop import Fitted
@@ -121,7 +123,7 @@ class Training:
         """Whether it is trained in a group, if only of one."""
         from nas.train.fused.plan import likeness
 
-        fits = self.fused and self._device.type == "cpu" and likeness(job.candidate) is not None
+        fits = self.fused and likeness(job.candidate, self._device.type) is not None
         return fits and not job.snapshots and job.teacher is None
 
     def _epochs(self, job: Job) -> int:
@@ -191,6 +193,12 @@ class Training:
         which = [{"fold": n} if len(fits) > 1 else {} for n in range(1, len(fits) + 1)]
         curve = tuple({**row, **which[n]} for n, fit in enumerate(fits) for row in fit.curve)
         return Outcome(with_costs(value, job.candidate.architecture, self.objectives), metrics, curve)
+
+    def trial(self) -> Verdict:
+        """Whether groups are to be had on the device, and what they cost there."""
+        from nas.train.fused.trial import trial
+
+        return trial(self._device)
 
     def check(self, candidate: Candidate) -> list[str]:
         """Warnings about the training part, from a small network; a sentence each.
@@ -280,22 +288,10 @@ class Training:
 
     def _trained(self, candidate: Candidate, weights: Path) -> Any:
         """The network with these weights on the device; None where they are missing or damaged."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         from nas.network import Network
 
         network = Network(candidate.architecture)
-        try:
-            network.load_state_dict(load_file(weights))
-        except (OSError, SafetensorError, RuntimeError):
-            return None
-        return network.to(self._device)
-
-
-def snapshot_file(weights: Path, name: str) -> Path:
-    """Where a training leaves a snapshot beside its weights."""
-    return weights.with_name(f"{weights.stem}-{name}{weights.suffix}")
+        return network.to(self._device) if load_weights(network, weights) else None
 
 
 def _fold_files(job: Job, fold: int) -> tuple[Path | None, Path | None]:
@@ -304,17 +300,3 @@ def _fold_files(job: Job, fold: int) -> tuple[Path | None, Path | None]:
         path if path is None or fold == 1 else snapshot_file(path, f"fold{fold}") for path in (job.before, job.after)
     )
     return before, after
-
-
-def save_weights(state: dict[str, Any], path: Path) -> None:
-    """Write safetensors at once or not at all. Raises `OSError`: the disk's failure, not the network's."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    partial = path.with_suffix(".partial")
-    try:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in state.items()}, partial)
-        partial.replace(path)
-    except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(f"the weights cannot be written to {path}: {error}") from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,13 @@ from rich.console import Console
 from nas.checkpoints import KeepCheckpoints
 from nas.checks import check
 from nas.choosing import Ended, chosen_again
-from nas.devices import free_memory
 from nas.ensemble import worth_keeping
 from nas.evaluate import Stopping, Training
 from nas.events import Broadcast, Monitor
 from nas.executor import JobFailed, Workers
 from nas.final import FinalTraining
 from nas.finalists import Again, joining, threads
+from nas.grouping import grouped, tried
 from nas.handover import Handover
 from nas.live import Sweep
 from nas.monitors.progress import ProgressBar
@@ -29,7 +28,7 @@ from nas.oneshot.evaluator import OneShot
 from nas.oneshot.rounds import Round, Rounds, timed
 from nas.options import Options
 from nas.pace import Allowance, Pace
-from nas.packs import Alike, apart
+from nas.packs import apart
 from nas.placement import Placement
 from nas.problem import Problem
 from nas.provenance import config, identity, run_name
@@ -39,12 +38,10 @@ from nas.result import Result
 from nas.space import FORKS
 from nas.store import KeepBestWeights, RunDirectory, TrialLog
 from nas.study import Study
-from nas.train.fused.plan import together
 from nas.trial import Trial, best_first
 from nas.watching import close_monitors, open_monitors
 
 LOOKS = 10  # draws, after which those who watch are shown what the space offers
-SPARED = 4  # one part in so many of a worker's share of the free memory is for networks that it trains together
 
 
 def run(options: Options, console: Console, verbosity: int = -1, monitors: Sequence[Monitor] = ()) -> Result:
@@ -104,6 +101,7 @@ class _Run:
         path, space = self.directory.path, self.problem.space
         searched, random, final, distilled = logs = [TrialLog(path / name, space) for name in LOGS.values()]
         self._executor, self._chosen = self._workers(), list[Again]()
+        self._try_groups()
         self._chores = self._survey()
         result = Result(path, searched.trials, random.trials, [], None, False)
         (path / "selection.json").unlink(missing_ok=True)  # it is of what an earlier session has chosen
@@ -229,14 +227,15 @@ class _Run:
         self._enter(arm)
         weights_of, live_of = self.directory.weights_of(arm), self.directory.live_of(arm)
         checkpoint_of = self.directory.checkpoint_of(arm)
-        errors = self.directory.path / "errors.log"
-        label = f"{self.options.strategy}{' with shared weights' * (self._round is not None)}"
-        label = "random search" if arm == "random" else label
+        shared = " with shared weights" if self._round else ""
+        label = "random search" if arm == "random" else f"{self.options.strategy}{shared}"
         most = trials if allowance is None else allowance.trainings
-        bar = ProgressBar(self.console, label, most, seconds, errors, self.verbosity)
+        bar = ProgressBar(self.console, label, most, seconds, self.directory.path / "errors.log", self.verbosity)
+        asked = self.problem.strategy(strategy)
+        asked.look(self.evaluator.dataset)
         keep = KeepBestWeights(weights_of, worth_keeping) if self.options.joins else KeepBestWeights(weights_of)
         study = Study(
-            strategy=self.problem.strategy(strategy),
+            strategy=asked,
             log=log,
             executor=self._executor,
             seed=self.options.seed,
@@ -308,13 +307,14 @@ class _Run:
         training = FinalTraining(log, executor, options.seed, options.epochs, *places, self.watching)
         return replace(training, snapshots=options.joins, alike=apart if options.joins else self._alike)
 
-    @property
-    def _alike(self) -> Alike:
-        """Which candidates a worker trains together.
-
-        None in this process, where a search that was stopped and continued is the uninterrupted one, nor where each has
-        a time limit of its own.
-        """
-        alone = self.options.workers == 0 or self.options.trial_timeout is not None
-        fused = self.options.fused and not alone and self.placement.devices[0] == "cpu"
-        return partial(together, memory=free_memory() // len(self.placement.devices) // SPARED) if fused else apart
+    def _try_groups(self) -> None:
+        """Where workers have GPUs: whether they can train networks together, before they train any."""
+        verdict = tried(self.options, self.placement.devices, self._executor)
+        self._alike = grouped(self.options, self.placement.devices, verdict)
+        if not verdict.works:
+            self._say(f"warning: networks are trained one by one: {verdict.said}")
+            self.evaluator.fused = False
+            self._executor.shutdown(cancel_futures=True)  # the others have yet to hear of it, and one may be spoilt
+            self._executor = self._workers()
+        elif verdict.said and self.verbosity > 0:
+            self.console.print(verdict.said, highlight=False, markup=False)

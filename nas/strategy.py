@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nas.dataset import Dataset
 from nas.space import Candidate, SearchSpace
 from nas.trial import Trial
 
@@ -29,6 +30,9 @@ class Strategy(ABC):
 
     def plan(self, epochs: int) -> None:  # noqa: B027  # most strategies need not know
         """Told before all else how many epochs a full training has. For strategies that choose fidelities."""
+
+    def look(self, dataset: Dataset) -> None:  # noqa: B027  # most strategies see candidates alone
+        """Told after `plan`, before all else, what is to be learned. For strategies that look at untrained networks."""
 
     def ahead(self) -> float:
         """How many candidates may be asked for before the first of them is told, with nothing lost by it.

@@ -26,7 +26,7 @@ from nas.trial import Trial
 GRACE = 0.1  # share of the time limit that running trials may take beyond it
 HOPELESS = 100  # trials that have failed, and none has a result
 MOMENT = 0.05  # seconds of chores between two results
-PACK = 0.05  # of the time limit, what a pack of trainings may take
+PACK = 0.5  # of the time that is left, what a pack of trainings may take
 COPIES = 1000  # trials in a row without a new candidate: the space is exhausted, or the strategy has converged
 Key = tuple[Any, ...]
 
@@ -121,7 +121,8 @@ class Study:
         free = max(1, self.executor.slots - len(self._flight))
         most = waiting + 1 if more == math.inf else -(-int(waiting + more) // free)
         if self.seconds is not None:
-            most = min(most, int(PACK * self.seconds / self._spent * self._trained) if self._spent else 1)
+            left = self.seconds - self.elapsed()
+            most = min(most, int(PACK * left / self._spent * self._trained) if self._spent else 1)
         return max(1, most)
 
     def _may_ask(self) -> bool:

@@ -7,7 +7,7 @@ whoever wrote the options down knew the scale; a fork that one of the two was no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,24 +25,34 @@ Floats = npt.NDArray[np.float64]
 STEPS = 8  # columns that hold the place of a number among the options of its fork
 ITERATIONS = 25  # of L-BFGS: later ones were not seen to change what is asked
 JITTER = 1e-6
+LOWEST = -1e30  # the place of what could not be measured
 NOISE = (1e-4, 1.0)  # variance of the noise, as a share of that of the function
 
 
 class Encoding:
-    """Rows of numbers for the values of candidates; squared distances between rows are the d_f, fork by fork."""
+    """Rows of numbers for the values of candidates; squared distances between rows are the d_f, fork by fork.
 
-    def __init__(self, candidates: Sequence[Candidate]) -> None:
+    `measured`: numbers that rows hold beside their choices, each with what it was of other candidates. A number's place
+    among those is what counts, for only the order of such figures means anything.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate], measured: Mapping[str, Sequence[float]] | None = None) -> None:
         options: dict[str, dict[Scalar, None]] = {}
         for choice in (choice for candidate in candidates for choice in candidate.choices):
             options.setdefault(choice.name, {}).update(dict.fromkeys(choice.options))
         open_ = {name: list(found) for name, found in options.items() if len(found) > 1}
         self.forks = [(name, *_table(found)) for name, found in open_.items()]
-        widths = [table.shape[1] for _, _, table in self.forks]
+        self.measured = [(name, np.sort(_finite(known))) for name, known in (measured or {}).items()]
+        widths = [table.shape[1] for _, _, table in self.forks] + [1] * len(self.measured)
         self.groups = np.repeat(np.arange(len(widths)), widths)  # (columns,): the fork of each
 
     def __call__(self, rows: Sequence[dict[str, Scalar]]) -> Floats:
         """(rows, columns)"""
-        return np.hstack([table[[_code(codes, row.get(name)) for row in rows]] for name, codes, table in self.forks])
+        columns = [table[[_code(codes, row.get(name)) for row in rows]] for name, codes, table in self.forks]
+        for name, known in self.measured:
+            places = np.interp(_finite([float(row[name]) for row in rows]), known, np.linspace(0, 1, len(known)))
+            columns.append(places[:, np.newaxis])
+        return np.hstack(columns)
 
 
 def _table(options: list[Scalar]) -> tuple[dict[Scalar, int], Floats]:
@@ -55,6 +65,11 @@ def _table(options: list[Scalar]) -> tuple[dict[Scalar, int], Floats]:
     place = np.append(np.arange(n) / (n - 1), 0.5)[:, None] * steps
     ladder = np.clip(place - np.arange(steps), 0, 1) / np.sqrt(steps)  # squared distance: about |rank - rank'| / n
     return {option: i for i, option in enumerate(options)}, np.hstack([ladder, np.eye(n + 1)[:, -1:]])
+
+
+def _finite(values: Sequence[float]) -> Floats:
+    found: Floats = np.nan_to_num(np.asarray(values, dtype=float), neginf=LOWEST)
+    return found
 
 
 def _code(codes: dict[Scalar, int], value: Any) -> int:

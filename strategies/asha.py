@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nas import plugins
+from nas.dataset import Dataset
 from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
 from nas.trial import Trial
@@ -36,6 +37,9 @@ class Asha(Strategy):
 
     def plan(self, epochs: int) -> None:
         self.rungs = Rungs(levels(epochs, self.eta, self.least), self.eta)
+
+    def look(self, dataset: Dataset) -> None:
+        self.inner.look(dataset)
 
     def ahead(self) -> float:
         """New ones for a promotion, and more as more are known; else promotions would all come at the end."""

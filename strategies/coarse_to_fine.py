@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from nas import plugins
+from nas.dataset import Dataset
 from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
 from nas.trial import Trial, best_first
@@ -52,6 +53,9 @@ class CoarseToFine(Strategy):
 
     def plan(self, epochs: int) -> None:
         self.low = max(1, round(self.epochs * epochs)) / epochs
+
+    def look(self, dataset: Dataset) -> None:
+        self.inner.look(dataset)
 
     def ahead(self) -> float:
         left, is_coarse = self._left(self.told)

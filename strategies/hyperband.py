@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nas.dataset import Dataset
 from nas.recipe import Recipe
 from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
@@ -39,6 +40,10 @@ class Hyperband(Strategy):
         self.shares = [-(-most * self.eta**s // (s + 1)) for s in reversed(range(most))]
         self.begun = Counter[int]()  # candidates that each bracket has drawn
         self.homes: dict[tuple[str, Recipe, float], int] = {}
+
+    def look(self, dataset: Dataset) -> None:
+        for bracket in self.brackets:
+            bracket.look(dataset)
 
     def ahead(self) -> float:
         """As many as any of the brackets: nobody knows whose turn it will be."""

@@ -14,6 +14,7 @@ from math import isfinite
 import numpy as np
 import numpy.typing as npt
 
+from nas.dataset import Dataset
 from nas.ops import Scalar
 from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
@@ -26,6 +27,8 @@ BETTER = 200
 DRAWS = 4  # proposals that are drawn, at most, to see what they become where choices depend on each other
 CHANGES = (1, 1, 2, 3)  # decisions in which a proposal differs from its parent, one as often as another
 FAR = 5  # one proposal in so many differs in half of its decisions
+MEASURED = 16  # proposals whose proxies are measured
+PROXY = "proxy "  # before the name of one, among the choices
 
 Values = dict[str, Scalar]
 Promise = Callable[[Sequence[Values]], Floats]
@@ -33,9 +36,13 @@ Promise = Callable[[Sequence[Values]], Floats]
 
 @dataclass(frozen=True)
 class Model:
-    """What was learned from the first `told` trials; `rows` are those that it has encoded, by their position."""
+    """What was learned from the first `told` trials; `rows` are those that it has encoded, by their position.
+
+    It knows of a candidate what `described` says.
+    """
 
     told: int
+    described: Callable[[Candidate], Values]
     encoding: Encoding
     kernel: Kernel
     rows: dict[int, Floats] = field(default_factory=dict)
@@ -43,7 +50,8 @@ class Model:
     def encoded(self, trials: Sequence[Trial], chosen: Sequence[int]) -> Floats:
         """(chosen, columns)"""
         if new := [i for i in chosen if i not in self.rows]:
-            self.rows.update(zip(new, self.encoding([trials[i].candidate.values for i in new]), strict=True))
+            described = [self.described(trials[i].candidate) for i in new]
+            self.rows.update(zip(new, self.encoding(described), strict=True))
         return np.stack([self.rows[i] for i in chosen])
 
 
@@ -52,11 +60,19 @@ class Predictor(Strategy):
 
     The first `initial` candidates are the space's default and random ones. Candidates in training now count as if
     they had the value that the model expects of them, so that nothing near them promises much. `batch` of them may be
-    asked for at once where several are trained together.
+    asked for at once where several are trained together. With `proxies`, such as `synflow+params`, the most promising
+    `MEASURED` are measured, and the best of them is chosen by a second model, which reads the proxies too.
     """
 
     def __init__(
-        self, space: SearchSpace, *, initial: int = 8, parents: int = 10, proposals: int = 250, batch: int = 1
+        self,
+        space: SearchSpace,
+        *,
+        initial: int = 8,
+        parents: int = 10,
+        proposals: int = 250,
+        batch: int = 1,
+        proxies: str = "none",
     ) -> None:
         super().__init__(space)
         for name, value, least in (
@@ -68,9 +84,18 @@ class Predictor(Strategy):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         self.initial, self.parents, self.proposals, self.batch = initial, parents, proposals, batch
+        self.proxies = None
+        if proxies != "none":
+            from nas.proxies import Proxies  # with torch, which the choices alone can do without
+
+            self.proxies = Proxies(proxies)
         self.trials: list[Trial] = []
         self.seen: set[frozenset[tuple[str, Scalar]]] = set()
-        self._model: Model | None = None  # a memory of what follows from `trials`, and no more
+        self._models: dict[bool, Model] = {}  # with proxies and without: what follows from `trials`, and no more
+
+    def look(self, dataset: Dataset) -> None:
+        if self.proxies is not None:
+            self.proxies.look(dataset)
 
     def ahead(self) -> float:
         return max(self.initial - len(self.trials), self.batch)
@@ -91,24 +116,38 @@ class Predictor(Strategy):
         parents = [self.trials[i].candidate for i in np.argsort(-scores, kind="stable")[: self.parents]]
         pool = [values for values in self._proposals(parents, rng) if _identity(values) not in seen]
         promise = self._improvement(model, scores, pending)
-        return self._most_promising(pool, promise, seen, rng) or self.space.sample(rng)
+        if self.proxies and (measuring := self._learned(measuring=True)):
+            best = self._best_measured(pool, promise, self._improvement(measuring, scores, pending), seen, rng)
+        else:
+            best = self._most_promising(pool, promise, seen, rng)
+        return best or self.space.sample(rng)
 
-    def _learned(self) -> Model | None:
+    def _learned(self, measuring: bool = False) -> Model | None:
         """The model of the last time it was due: a function of what was told, whenever it is asked for."""
         due, following = self.initial, self.initial
         while following <= len(self.trials):
             due, following = following, max(following + 1, int(GROWTH * following))
         if due > len(self.trials):
             return None
-        if self._model is None or self._model.told != due:
+        if measuring not in self._models or self._models[measuring].told != due:
             trials = self.trials[:due]
-            scores, encoding = warped(_values(trials)), Encoding([trial.candidate for trial in trials])
+            scores = warped(_values(trials))
+            chosen = _subset(scores)
+            described = self._measured if measuring else _choices
+            rows = [described(trials[i].candidate) for i in chosen]
+            measured = [name for name in rows[0] if name.startswith(PROXY)]
+            encoding = Encoding([t.candidate for t in trials], {n: [float(row[n]) for row in rows] for n in measured})
             if not scores.any() or not encoding.forks:
                 return None
-            chosen = _subset(scores)
-            x = encoding([trials[i].candidate.values for i in chosen])
-            self._model = Model(due, encoding, fit(encoding.groups, x, scores[chosen]))
-        return self._model
+            kernel = fit(encoding.groups, encoding(rows), scores[chosen])
+            self._models[measuring] = Model(due, described, encoding, kernel)
+        return self._models[measuring]
+
+    def _measured(self, candidate: Candidate) -> Values:
+        """Its choices and its proxies."""
+        assert self.proxies is not None
+        proxies = zip(self.proxies.names, self.proxies(candidate), strict=True)
+        return candidate.values | {PROXY + name: value for name, value in proxies}
 
     def _proposals(self, parents: Sequence[Candidate], rng: np.random.Generator) -> Iterator[Values]:
         """What to wish for; nothing is drawn yet, for that takes milliseconds each."""
@@ -130,7 +169,7 @@ class Predictor(Strategy):
         x, y = model.encoded(self.trials, chosen.tolist()), scores[chosen]
         posterior = Posterior(model.kernel, x, y)
         if pending:
-            awaited = model.encoding([candidate.values for candidate in pending])
+            awaited = model.encoding([model.described(candidate) for candidate in pending])
             expected = posterior(awaited)[0]  # the "kriging believer" (Ginsbourger et al. 2010, algorithm 2)
             posterior = Posterior(model.kernel, np.vstack([x, awaited]), np.append(y, expected))
         best = float(scores.max())
@@ -154,6 +193,24 @@ class Predictor(Strategy):
             if value > highest:
                 best, highest = candidate, value
         return best
+
+    def _best_measured(
+        self,
+        pool: Sequence[Values],
+        promise: Promise,
+        measured: Promise,
+        seen: set[frozenset[tuple[str, Scalar]]],
+        rng: np.random.Generator,
+    ) -> Candidate | None:
+        """Of what the best of `pool` become the best by its proxies too; None where none of it is new."""
+        order = np.argsort(-promise(pool), kind="stable")[:MEASURED] if pool else ()
+        drawn = [self.space.nearest(pool[i], rng) for i in order]
+        new = [candidate for candidate in drawn if _identity(candidate.values) not in seen]
+        return new[int(np.argmax(measured([self._measured(c) for c in new])))] if new else None
+
+
+def _choices(candidate: Candidate) -> Values:
+    return candidate.values
 
 
 def _identity(values: Values) -> frozenset[tuple[str, Scalar]]:

@@ -15,13 +15,13 @@ import nas
 from nas.architecture import Architecture
 from nas.budget import Budget
 from nas.dataset import Arrays, Dataset
-from nas.evaluate import save_weights
 from nas.folder import Facts, write_folder
 from nas.network import Network
 from nas.ops import ACTIVATIONS
 from nas.recipe import Recipe
 from nas.space import Candidate
 from nas.trial import Trial
+from nas.weights import save_weights
 from search_spaces.mlp import MLP
 
 NETWORKS = 48

@@ -19,7 +19,7 @@ from nas.caruana import Ensemble, crossed, select
 from nas.dataset import Part
 from nas.ensemble import Joint, some, worth_keeping
 from nas.ensemble_export import export_ensemble
-from nas.evaluate import Stopping, Training, save_weights, snapshot_file
+from nas.evaluate import Stopping, Training
 from nas.job import Job, Member, Teacher
 from nas.network import Network
 from nas.options import Options
@@ -30,6 +30,7 @@ from nas.train.distil import SHARE, Soft
 from nas.train.resident import Resident
 from nas.train.snapshots import Snapshots
 from nas.trial import Trial
+from nas.weights import save_weights, snapshot_file
 from search_spaces.mlp import MLP
 
 pytest_plugins = ("fixtures_run",)

@@ -103,7 +103,7 @@ def test_where_folders_are_not_shared_a_job_finds_its_files_and_brings_back_what
     files = parcel.files(parcel.folders)
     (tmp_path / "run").rename(tmp_path / "on another machine")
     assert unseen(parcel.folders) == [str(here)]
-    data, written = opened(Held(Toy(), "cpu"), parcel.data, files)
+    ((data, written),) = opened(Held(Toy(), "cpu"), parcel.data, files)
     reply = Reply.read(data)
     assert (reply.failure, Path(reply.result).exists()) == (None, False)
     assert not here.exists()
@@ -118,7 +118,7 @@ def test_where_folders_are_shared_nothing_travels_and_paths_are_absolute(
     Path("in.txt").write_text("weights")
     parcel = Parcel.of((copy, (Path("in.txt"), Path("out.txt")), {}))
     monkeypatch.chdir("/")
-    reply, written = opened(Held(Toy(), "cpu"), parcel.data, {})
+    ((reply, written),) = opened(Held(Toy(), "cpu"), parcel.data, {})
     assert (pickle.loads(reply).result, written) == (str(tmp_path / "out.txt"), {})
     assert (tmp_path / "out.txt").read_text() == "WEIGHTS"
 

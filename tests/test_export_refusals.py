@@ -13,10 +13,10 @@ from exporting import MISSING, NO_ONNX, best_trial, exported, insects, searched
 from toy import assert_refused
 
 from nas import plugins
-from nas.evaluate import save_weights
 from nas.export import FOLDER, export, main
 from nas.network import Network
 from nas.space import SearchSpace
+from nas.weights import save_weights
 
 pytest_plugins = ("fixtures_run",)
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -139,7 +139,7 @@ def test_other_weights_in_the_same_file_are_read_again(tmp_path: Path) -> None:
     before = made(job)
     torch.manual_seed(0)
     other = {name: torch.randn_like(tensor) for name, tensor in load_file(weights).items()}
-    from nas.evaluate import save_weights
+    from nas.weights import save_weights
 
     save_weights(other, weights)
     assert made(job).metrics["shared_loss"] != before.metrics["shared_loss"]

@@ -100,7 +100,7 @@ def test_no_more_go_together_than_a_step_gains_by_it_or_memory_holds() -> None:
     assert plan.together(small)[1] > plan.together(large)[1] >= 1
     chain = chain_of(small.architecture)
     assert chain is not None
-    assert plan.together(small, memory=2 * plan.bytes_of(small, chain))[1] == 2
+    assert plan.together(small, memory=2 * plan.bytes_of(small.architecture, 64, chain))[1] == 2
     assert plan.together(small, memory=0)[1] == 1
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from nas.budget import Budget
 from nas.candidate import Candidate
+from nas.proxies import COUNTED
 from nas.trial import Trial
 from search_spaces.mlp import MLP
 from strategies._gaussian_process import Encoding, Kernel, Posterior, _likelihood, expected_improvement, fit, warped
@@ -41,7 +42,7 @@ def test_the_first_candidate_is_the_default_and_the_others_are_drawn() -> None:
 
 
 def test_what_is_asked_has_what_made_others_good() -> None:
-    strategy = taught(Predictor(space()), drawn(40))
+    strategy = taught(Predictor(space()), drawn(60))  # three of them have one layer
     asked = [ask(strategy, seed).values for seed in range(8)]
     assert [values["norm"] for values in asked] == ["batchnorm"] * 8
     assert all(values["depth"] == 1 for values in asked)
@@ -115,6 +116,27 @@ def test_distances_of_numbers_grow_with_the_options_between_them_and_of_categori
     assert distance(dropout=0.1) < distance(dropout=0.3) < distance(dropout=0.5) == pytest.approx(1.0)
     assert distance(norm="batchnorm") == pytest.approx(1.0) == pytest.approx(distance(norm="layernorm"))
     assert distance(taper=None) >= 1
+
+
+def test_a_measured_number_counts_by_its_place_among_those_of_others_and_none_is_the_lowest() -> None:
+    candidates = drawn(5)
+    encoding = Encoding(candidates, {"proxy nwot": [-np.inf, 1.0, 1000.0, 10.0, 100.0]})
+    numbers = (1.0, 10.0, 1000.0, 1e9, -np.inf, np.nextafter(10.0, 11.0))
+    rows = encoding([{**candidates[0].values, "proxy nwot": number} for number in numbers])
+    assert rows[:, -1] == pytest.approx([0.25, 0.5, 1, 1, 0, 0.5])
+    assert encoding.groups[-1] == len(encoding.forks)
+
+
+def test_what_only_a_proxy_tells_is_learned_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digest, of which choices say no more than that those of training do not change it."""
+    fate = lambda architecture: int(architecture.digest[:6], 16)  # noqa: E731  # as the table of proxies has them
+    monkeypatch.setitem(COUNTED, "params", fate)
+    plain, reading = Predictor(space()), Predictor(space(), proxies="params")
+    for strategy in (plain, reading):
+        for number, candidate in enumerate(drawn(40)):
+            strategy.tell(Trial(number, candidate, 0, (fate(candidate.architecture) / 16**6,)))
+    blind, seeing = (np.mean([fate(ask(s, n).architecture) / 16**6 for n in range(24)]) for s in (plain, reading))
+    assert seeing > 0.9 > blind + 0.1
 
 
 def test_the_gradient_of_the_likelihood_is_that_of_finite_differences() -> None:

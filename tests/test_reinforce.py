@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-import torch
 
 from nas.budget import Budget
 from nas.narrow import Narrowing
 from nas.ops import Scalar
-from nas.space import Candidate, SearchSpace
+from nas.space import Answer, Candidate, SearchSpace, weighted
 from nas.trial import Trial
-from strategies.reinforce import CAPACITY, Policy, Reinforce
+from strategies._policy import Replay, RollOut, decisions
+from strategies.reinforce import Reinforce
 
 Values = Callable[[Candidate], float]
 
@@ -35,8 +34,8 @@ def share(reinforce: Reinforce, value: Values, asks: int = 100) -> float:
 
 def chances(reinforce: Reinforce) -> list[float]:
     """Of the options at the first fork of the `cells` space, as the controller sees them."""
-    with torch.no_grad():
-        return reinforce.policy.step(reinforce.policy.start(), "stem", (12, 4, 8)).exp().tolist()
+    odds = RollOut(reinforce.policy).odds("stem", (12, 4, 8))
+    return [each / sum(odds) for each in odds]
 
 
 def told(reinforce: Reinforce, *values: float | None) -> None:
@@ -64,23 +63,31 @@ def test_what_is_punished_becomes_unlikely(cells: type[SearchSpace]) -> None:
     assert share(reinforce, punished) < 0.1
 
 
-def test_what_is_likely_depends_on_the_choices_before_it(
-    cells: type[SearchSpace], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_likely_depends_on_the_choices_before_it(cells: type[SearchSpace]) -> None:
     """Rewarded is the number of cells that goes with the stem, and the stems take turns: no habit is good for all."""
     stems, goes_with, values = (12, 4, 8), {12: 2, 4: 0, 8: 3}, []
     reinforce = Reinforce(cells((6,), 3))
     for turn in range(240):
         stem = stems[turn % 3]
-        monkeypatch.setattr(reinforce.space, "completions", partial(_only, stem))
-        candidate = reinforce.ask(np.random.default_rng((1, turn)), ())
+        candidate = reinforce.space.draw(with_stem(reinforce, stem, np.random.default_rng((1, turn))))
         values.append(float(candidate.values["cells"] == goes_with[stem]))
         reinforce.tell(Trial(turn, candidate, 0, values=(values[-1],)))
     assert np.mean(values[-90:]) > 0.8
 
 
-def _only(stem: int, taken: Mapping[str, Scalar], name: str, options: Sequence[Scalar]) -> list[float]:
-    return [float(name != "stem" or option == stem) for option in options]
+def with_stem(reinforce: Reinforce, stem: int, rng: np.random.Generator) -> Answer:
+    """As the controller answers, but for the stem."""
+    roll_out = RollOut(reinforce.policy)
+
+    def answer(name: str, options: Sequence[Scalar], weights: Sequence[float]) -> int:
+        if len(options) == 1:
+            return 0
+        odds = roll_out.odds(name, options)
+        index = options.index(stem) if name == "stem" else weighted(odds, rng)
+        roll_out.word = reinforce.policy.row(name, options[index])
+        return index
+
+    return answer
 
 
 def test_what_does_not_fit_is_never_taken_however_well_rewarded(cells: type[SearchSpace]) -> None:
@@ -97,9 +104,9 @@ def test_nothing_is_learned_before_a_batch_is_full(cells: type[SearchSpace]) -> 
     told(reinforce, 1.0, 0.0)
     assert chances(reinforce) == pytest.approx([1 / 3] * 3, abs=0.02)
     assert reinforce.mean == 0
-    before = [p.clone() for p in reinforce.policy.parameters()]
+    before = reinforce.policy.numbers.copy()
     told(reinforce, 0.5)
-    assert any(not torch.equal(a, b) for a, b in zip(before, reinforce.policy.parameters(), strict=True))
+    assert not np.array_equal(before, reinforce.policy.numbers)
 
 
 def test_the_baseline_is_the_moving_average_of_the_rewards(cells: type[SearchSpace]) -> None:
@@ -112,11 +119,25 @@ def test_the_baseline_is_the_moving_average_of_the_rewards(cells: type[SearchSpa
 
 def test_a_failure_counts_as_the_worst_seen_and_none_seen_teaches_nothing(cells: type[SearchSpace]) -> None:
     reinforce = Reinforce(cells((6,), 3), decay=0.5)
-    before = [p.clone() for p in reinforce.policy.parameters()]
+    before = reinforce.policy.numbers.copy()
     told(reinforce, None, None)
-    assert all(torch.equal(a, b) for a, b in zip(before, reinforce.policy.parameters(), strict=True))
+    assert np.array_equal(before, reinforce.policy.numbers)
     told(reinforce, -8.0, -4.0, None)
     assert reinforce.mean == pytest.approx(-7.0)  # -8, then between -8 and -4, then between -6 and -8
+
+
+@pytest.mark.parametrize(("copy_of", "likelier"), [(None, True), (0, False)])
+def test_a_good_network_becomes_likely_unless_it_is_known(
+    cells: type[SearchSpace], copy_of: int | None, likelier: bool
+) -> None:
+    reinforce = Reinforce(cells((6,), 3))
+    told(reinforce, 0.0, 0.5)
+    again = Trial(2, reinforce.space.sample(np.random.default_rng(3)), 0, (1.0,), copy_of=copy_of)
+    chosen = [decisions(again.candidate.choices)]
+    before = Replay(reinforce.policy, chosen)
+    reinforce.tell(again)
+    after = Replay(reinforce.policy, chosen)
+    assert (after.log_probs[after.taken].sum() > before.log_probs[before.taken].sum()) == likelier
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
@@ -131,18 +152,7 @@ def test_the_scale_of_the_objective_does_not_matter(cells: type[SearchSpace], sc
 def test_an_update_stays_finite_where_all_rewards_are_equal(cells: type[SearchSpace]) -> None:
     reinforce = Reinforce(cells((6,), 3))
     learn(reinforce, lambda candidate: 0.25, 30)
-    assert all(torch.isfinite(p).all() for p in reinforce.policy.parameters())
-
-
-def test_words_beyond_the_capacity_share_rows_and_never_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strategies.reinforce.CAPACITY", 8)
-    policy = Policy(4, torch.Generator().manual_seed(0))
-    policy.learn_words("width", range(50))
-    rows = [policy.row("width", width) for width in range(50)]
-    assert set(rows) == set(range(1, 8))
-    assert rows[:7] == [*range(1, 8)]
-    assert policy.row("width", 51) == 0
-    assert CAPACITY > 1000
+    assert np.isfinite(reinforce.policy.numbers).all()
 
 
 def test_a_search_with_nothing_left_to_choose_is_no_failure(cells: type[SearchSpace]) -> None:
@@ -155,9 +165,9 @@ def preference(reinforce: Reinforce) -> float:
     """Tell of two networks: by how much more the log of the better one's chance has grown than the other's."""
     trials = [Trial(n, reinforce.space.sample(np.random.default_rng(n)), 0, (1.0 - n,)) for n in (0, 1)]
 
-    @torch.no_grad()
     def lead() -> float:
-        better, worse = (float(reinforce._replayed(trial)[0].sum()) for trial in trials)
+        replays = (Replay(reinforce.policy, [decisions(trial.candidate.choices)]) for trial in trials)
+        better, worse = (float(replay.log_probs[replay.taken].sum()) for replay in replays)
         return better - worse
 
     reinforce.tell(trials[0])

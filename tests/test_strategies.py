@@ -23,7 +23,12 @@ from search_spaces.mlp import MLP
 
 LIBRARIES = {"optuna": "optuna", "smac": "smac"}  # what a strategy is an adapter to, and an extra brings
 NAMES = [name for name in plugins.names("strategies") if find_spec(LIBRARIES.get(name, "nas"))]
-FIXED = ("grid", "grid:order=lexicographic", "optuna:sampler=qmc")  # whose order is the same for every seed of a search
+FIXED = (
+    "grid",
+    "grid:order=lexicographic",
+    "optuna:sampler=qmc",
+    "filter:inner=grid,proxy=flops,of=2",
+)  # whose order is the same for every seed of a search
 SPECS = [
     *(name for name in NAMES if name != "smac"),  # which takes a second to ask, unless it looks less far
     "evolution:population=4,sample=2,crossover=0.5",
@@ -38,7 +43,10 @@ SPECS = [
     *("coarse_to_fine:inner=evolution,first=5,best=2", "smac:startup=9,challengers=5,searches=1"),
     *FIXED[1:],
     "predictor:initial=2,parents=2,proposals=10",
+    "predictor:initial=3,proposals=10,proxies=nwot+params",
     "asha:inner=predictor,inner.initial=3,inner.batch=4",
+    *("filter:inner=local,proxy=params,of=3", "filter:inner=predictor,of=2"),
+    "asha:inner=filter,inner.of=2",
 ]
 SPECS = [spec for spec in SPECS if all(find_spec(library) for name, library in LIBRARIES.items() if name in spec)]
 HALVING = {"eta=1": "1", "eta=2.5": "2.5", "least=0": "0", "inner=asha": "asha", "inner.population=0": "0"}
@@ -74,6 +82,15 @@ REFUSED = {  # of every strategy, options that it must refuse, and the value tha
         "population=2.5": "2.5",
         "population=true": "True",
     },
+    "filter": {
+        "of=1": "1",
+        "of=2.5": "2.5",
+        "proxy=synflw": "synflw",
+        "proxy=nwot+params": "nwot+params",
+        "inner=asha": "asha",
+        "inner=evolutoin": "evolutoin",
+        "inner.population=0": "0",
+    },
     "local": {"improvement=worst": "worst", "start=here": "here", "start=2": "2"},
     "nsga2": {
         "population=1": "1",
@@ -89,6 +106,7 @@ REFUSED = {  # of every strategy, options that it must refuse, and the value tha
         "batch=0": "0",
         "batch=1.5": "1.5",
         "proposals=many": "many",
+        "proxies=synflw": "synflw",
     },
     "reinforce": {
         "batch=0": "0",
@@ -105,6 +123,7 @@ REFUSED = {  # of every strategy, options that it must refuse, and the value tha
         "decay=1.0": "1.0",
         "decay=-0.1": "-0.1",
         "entropy=nan": "nan",
+        "entropy=1e30": "1e+30",
         "passes=0": "0",
         "imitation=-0.5": "-0.5",
     },

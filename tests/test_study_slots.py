@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,25 @@ def test_a_time_limit_does_not_wait_for_a_trial_that_hangs(search: Search) -> No
     trials = search(executor=Hanging(Toy(failing=False)), seconds=0.5)
     assert [t.number for t in trials] == [0]
     assert 0.5 <= time.monotonic() - began < 5
+
+
+def test_under_a_time_limit_packs_take_half_of_what_is_left_at_most(search: Search) -> None:
+    class Grouped(Slow):
+        """As long as its members one by one; `packs` are their sizes."""
+
+        packs: list[int] = []
+
+        def together(self, given: Sequence[Job]) -> Iterator[tuple[int, Outcome]]:
+            self.packs.append(len(given))
+            return enumerate(self(job) for job in given)
+
+        def __call__(self, job: Job) -> Outcome:
+            outcome = super().__call__(job)
+            return replace(outcome, metrics={**outcome.metrics, "seconds": 0.05})
+
+    search(evaluator=(slow := Grouped(failing=False)), seconds=1.0, alike=lambda candidate: ("all", 32))
+    assert 4 <= max(slow.packs) <= 10
+    assert slow.packs[0] == max(slow.packs)  # later ones are smaller, for less is left
 
 
 @pytest.mark.parametrize("seconds", [1e-9, 0.001])

@@ -11,10 +11,11 @@ import pytest
 from toy import SHARED
 
 from benchmarks import strategies
-from benchmarks.tabular import cells, fcnet, problem
+from benchmarks.tabular import cells, fcnet, problem, promises
 from benchmarks.tabular.problem import numbered, packaged
 from nas.budget import Budget
 from search_spaces.nasbench201 import EDGES, OPERATIONS, NASBench201, choices
+from strategies.filter import Filter
 
 TABLE = SHARED / "nasbench201.csv.gz"
 needs_table = pytest.mark.skipif(
@@ -45,6 +46,18 @@ def test_every_cell_is_a_candidate_of_its_own_with_the_parameters_of_its_network
 def test_rows_are_in_the_order_of_the_digits() -> None:
     rows = numbered(dict.fromkeys(EDGES, OPERATIONS))
     assert rows[tuple(choices("333132").values())] == int("333132", 5)
+
+
+def test_proxies_of_cells_are_looked_up_where_a_file_has_them(tmp_path: Path) -> None:
+    np.savez(tmp_path / "promises.npz", synflow=np.arange(15_625.0))
+    space = cells.Cells((3, 32, 32), 10)
+    strategy = promises.remembering(Filter(space, inner="random", proxy="synflow"), tmp_path / "promises.npz")
+    assert isinstance(strategy, Filter)
+    for ops in ("333132", "000000", "444444"):
+        assert strategy.proxies(space.replay(choices(ops))) == (int(ops, 5),)
+    (tmp_path / "other.npz").write_text("no table")
+    with pytest.raises(ValueError, match=r"other.npz.*benchmarks.proxies table makes it"):
+        promises.remembering(strategy, tmp_path / "other.npz")
 
 
 @pytest.mark.parametrize("most", [500, 27_000])

@@ -16,8 +16,8 @@ from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from nas.evaluate import snapshot_file
 from nas.executors._reply import Held
+from nas.weights import snapshot_file
 
 Folders = Mapping[str, Mapping[str, bytes]]  # of a folder its files by name
 

@@ -16,7 +16,6 @@ from torch.nn.utils import clip_grad_norm_
 
 from nas.architecture import Architecture
 from nas.devices import free_memory
-from nas.evaluate import save_weights
 from nas.network import Network
 from nas.oneshot.lesson import Lesson
 from nas.oneshot.weights import Piece, SharedWeights, parameters
@@ -29,6 +28,7 @@ from nas.train.optim import optimizer
 from nas.train.precision import autocast_type, memory_format
 from nas.train.resident import Resident, batches
 from nas.train.schedule import Schedule
+from nas.weights import save_weights
 
 TIMED = 10  # steps that tell how long an epoch takes
 COPIES = 4  # of the weights, at most, that their training needs room for: gradients and two moments

@@ -9,15 +9,16 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from nas.train.fused import hashed
 from nas.train.fused.descent import Descent
-from nas.train.fused.loss import Loss
+from nas.train.fused.masks import masks_of
 from nas.train.fused.member import Member, Training
+from nas.train.fused.plan import SPARED, bytes_of
 from nas.train.fused.stack import Stack, parameters_of, statistics_of
+from nas.train.fused.step import EvaluationStep, TrainingStep
 from nas.train.fused.tape import Tape
 from nas.train.loop import Fitted
 from nas.train.resident import Resident, batches
-
-EVALUATED = 1 << 19  # elements of the samples, or of a level of all members, in a forward pass of an evaluation
 
 
 def train_together(
@@ -32,9 +33,26 @@ def train_together(
         trainings = [Training(member, data, validation, epochs) for member in members]
     yield from ((n, training.finished()) for n, training in enumerate(trainings) if training.over)
     active = sorted((t for t in trainings if not t.over), key=lambda t: (t.fitted.before, t.likeness))
-    for begun, group in groupby(active, key=lambda t: t.fitted.before):
-        for training in Group(list(group), data, validation).run(begun, epochs):
-            yield trainings.index(training), training.finished()
+    for begun, alike in groupby(active, key=lambda t: t.fitted.before):
+        for group in _fitting(list(alike), data.x.device):
+            for training in Group(group, data, validation).run(begun, epochs):
+                yield trainings.index(training), training.finished()
+
+
+def _fitting(trainings: Sequence[Training], device: torch.device) -> list[list[Training]]:
+    """Cut so that each part fits into what a GPU has free; whoever sends work to a CPU has seen to it."""
+    if device.type == "cpu":
+        return [list(trainings)]
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    room = (torch.cuda.mem_get_info(device)[0] + held) // SPARED
+    parts, size = list[list[Training]](), room
+    for training in trainings:
+        own = bytes_of(training.member.architecture, training.batch, training.chain)
+        if size + own > room:
+            parts, size = [*parts, []], 0
+        parts[-1].append(training)
+        size += own
+    return parts
 
 
 class Group:
@@ -51,14 +69,18 @@ class Group:
             self.descent.recall(remembered)
 
     def _assemble(self) -> None:
+        members = [training.member for training in self.active]
         self.stack = Stack([training.chain for training in self.active], self.device)
-        recipes = [training.member.recipe for training in self.active]
-        self.descent = Descent(self.stack, recipes, [training.schedule for training in self.active])
-        self.tapes: dict[tuple[int, bool], tuple[Tape, Loss]] = {}
-        self.smoothing = [recipe.label_smoothing for recipe in recipes]
-        distinct = list(dict.fromkeys(training.member.order for training in self.active))
+        self.descent = Descent(self.stack, [member.recipe for member in members])
+        self.smoothing = [member.recipe.label_smoothing for member in members]
+        self.keys = torch.zeros(len(members), dtype=torch.int32, device=self.device)  # of dropout, where it is hashed
+        self.totals, self.evaluated = (torch.zeros(n, len(members), device=self.device) for n in (4, 2))
+        self.tapes: dict[int, Tape] = {}  # of each size of batch
+        self.steps: dict[tuple[int, bool], TrainingStep] = {}  # and whether it is the last of an epoch
+        self.evaluations: dict[int, EvaluationStep] = {}
+        distinct = list(dict.fromkeys(member.order for member in members))
         self.generators = {order: self.generators[order] for order in distinct}
-        self.orders = [distinct.index(training.member.order) for training in self.active]
+        self.orders = [distinct.index(member.order) for member in members]
 
     def _place(self, place: int) -> list[Tensor]:
         """Weights and running statistics of one that is active."""
@@ -68,11 +90,13 @@ class Group:
         """Those that have ended, as they do."""
         for epoch in range(begun + 1, epochs + 1):
             start = time.perf_counter()
-            passed, evaluated = self._pass(), self._evaluate()
+            rates = self.train()
+            self.evaluate()
+            rows = self._measured(rates)
             seconds = round((time.perf_counter() - start) / len(self.active), 4)
             left = []
-            for place, training in enumerate(self.active):
-                ended = training.ended({"epoch": epoch, **passed[place], **evaluated[place], "seconds": seconds})
+            for place, (training, row) in enumerate(zip(self.active, rows, strict=True)):
+                ended = training.ended({"epoch": epoch, **row, "seconds": seconds})
                 if not training.failure and training.fitted.note(epoch, training.member.keep_last):
                     self._keep(place, training)
                 if ended or epoch == epochs:
@@ -100,53 +124,63 @@ class Group:
             torch._foreach_copy_(self._place(place), views)
         self.descent.recall(remembered)
 
-    def _tape(self, batch: int, training: bool) -> tuple[Tape, Loss]:
-        if (batch, training) not in self.tapes:
-            orders = self.orders if training else [0] * len(self.active)
-            tape = Tape(self.stack, batch, orders, self.descent.gradients if training else None)
-            self.tapes[batch, training] = tape, Loss(tape, self.smoothing)
-        return self.tapes[batch, training]
-
-    def _pass(self) -> list[dict[str, float]]:
-        """One pass over the data; what the curves say of it."""
-        orders = [torch.randperm(len(self.data), generator=g).to(self.device) for g in self.generators.values()]
-        totals = torch.zeros(3, len(self.active), device=self.device)
-        rates, bits = [t.schedule.lr for t in self.active], [t.bits for t in self.active]
-        cut = list(zip(*(batches(order, self.batch) for order in orders), strict=True))
-        samples = 0
+    def train(self) -> list[float]:
+        """One pass over the training data, at which a GPU may still be; the learning rates that it began with."""
+        orders = [torch.randperm(len(self.data), generator=g) for g in self.generators.values()]
+        cut = batches(torch.stack(orders, 1).to(self.device), self.batch)
+        turning, rates = self._turning(len(cut))
+        self.totals.zero_()
         for number, rows in enumerate(cut, start=1):
-            tape, measure = self._tape(len(rows[0]), True)
-            for x, chosen in zip(tape.xs, rows, strict=True):
-                x.copy_(self.data.samples(chosen, self.shape).flatten(1))
-            tape.forward(bits)
-            labels = [self.data.y.index_select(0, chosen) for chosen in rows]
-            loss, hits = measure(torch.stack([labels[order] for order in self.orders] if len(labels) > 1 else labels))
-            tape.backward()
-            if number < len(cut):
-                norms = self.descent.step()
-            else:
-                norms, change = self.descent.updated()
-            totals += torch.stack((loss * tape.batch, hits, norms))
-            samples += tape.batch
+            for now, table in turning:
+                now.copy_(table[number - 1])
+            self._step(len(rows), number == len(cut))(rows.t())
             for training in self.active:
                 training.step()
-        found = zip(rates, *totals.tolist(), change.tolist(), strict=True)
-        return [
-            {"train_loss": loss / samples, "train_accuracy": hits / samples,
-             "lr": lr, "grad_norm": norm / len(cut), "update_ratio": ratio}
-            for lr, loss, hits, norm, ratio in found
-        ]  # fmt: skip
+        self.taken, self.seen = len(cut), sum(map(len, cut))
+        return rates
 
-    def _evaluate(self) -> list[dict[str, float]]:
-        """Loss and accuracy of each member on the validation part."""
+    def _turning(self, steps: int) -> tuple[list[tuple[Tensor, Tensor]], list[float]]:
+        """What changes from step to step and a row for each of these, on the device; the first learning rates."""
+        seeds, taken = [t.member.seed for t in self.active], [t.schedule.taken for t in self.active]
+        rates = []
+        for _ in range(steps):
+            rates.append([t.schedule.lr for t in self.active])
+            for training in self.active:
+                training.schedule.step()
+        found = [(self.descent.rates, torch.tensor(rates, device=self.device))]
+        if self.stack.ways.hashed:
+            found.append((self.keys, torch.from_numpy(hashed.keys(seeds, taken, steps)).to(self.device)))
+        return found, rates[0]
+
+    def _step(self, batch: int, last: bool) -> TrainingStep:
+        if batch not in self.tapes:
+            seeds, streams = [t.member.seed for t in self.active], [t.bits for t in self.active]
+            masks = masks_of(self.stack, batch, streams, seeds, self.keys)
+            self.tapes[batch] = Tape(self.stack, batch, self.orders, self.descent.gradients, masks)
+        if (batch, last) not in self.steps:
+            told = self.data, self.shape, self.totals, self.descent
+            self.steps[batch, last] = TrainingStep(self.tapes[batch], self.smoothing, *told, last)
+        return self.steps[batch, last]
+
+    def evaluate(self) -> None:
+        """One pass over the validation data, at which a GPU may still be."""
         widest = max(self.stack.features, *(rows.number for rows in self.stack.levels))
-        totals = torch.zeros(2, len(self.active), device=self.device)
         everything = torch.arange(len(self.validation), device=self.device)
-        for rows in torch.split(everything, max(1, EVALUATED // widest)):
-            tape, measure = self._tape(len(rows), False)
-            tape.xs[0].copy_(self.validation.samples(rows, self.shape).flatten(1))
-            tape.forward()
-            totals += torch.stack(measure.evaluated(self.validation.y.index_select(0, rows).unsqueeze(0)))
-        number = len(self.validation)
-        found = zip(*totals.tolist(), strict=True)
-        return [{"val_loss": loss / number, "val_accuracy": hits / number} for loss, hits in found]
+        self.evaluated.zero_()
+        for rows in torch.split(everything, max(1, self.stack.ways.evaluated // widest)):
+            if len(rows) not in self.evaluations:
+                tape = Tape(self.stack, len(rows), [0] * len(self.active))
+                told = self.validation, self.shape, self.evaluated
+                self.evaluations[len(rows)] = EvaluationStep(tape, self.smoothing, *told)
+            self.evaluations[len(rows)](rows.unsqueeze(0))
+
+    def _measured(self, rates: Sequence[float]) -> list[dict[str, float]]:
+        """What the curves say of an epoch that began with these learning rates; waits for the device."""
+        steps, seen, number = self.taken, self.seen, len(self.validation)
+        totals = torch.cat((self.totals, self.evaluated)).t().tolist()
+        return [
+            {"train_loss": loss / seen, "train_accuracy": hits / seen,
+             "lr": lr, "grad_norm": norm / steps, "update_ratio": ratio,
+             "val_loss": val_loss / number, "val_accuracy": val_hits / number}
+            for lr, (loss, hits, norm, ratio, val_loss, val_hits) in zip(rates, totals, strict=True)
+        ]  # fmt: skip

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 from nas.train.fused import activations
+from nas.train.fused.activations import Step
+from nas.train.fused.calls import Call, linear
+from nas.train.fused.graph import Aside
 from nas.train.fused.norms import BatchNorm, LayerNorm
 
 if TYPE_CHECKING:
@@ -25,15 +28,16 @@ class Level:
         self.rows = tape.stack.levels[level]
         self.blocks = [self.stack.block(member, level) for member in self.rows.members]
         self.z, self.n, self.a = (self._empty() for _ in range(3))
-        self.norms: list[tuple[slice, BatchNorm | LayerNorm]] = []
+        self.h = self._empty() if any(block.skip for block in self.blocks) else self.a
+        self.batch_norms: list[tuple[slice, BatchNorm]] = []
+        self.layer_norms: list[tuple[slice, LayerNorm]] = []
         self._write_linear()
         self._write_norms()
         for activation, rows in self._runs([block.activation for block in self.blocks]):
             tape.forward_steps.append(activations.forward(str(activation), self.n[rows], self.a[rows]))
         self.dropped = self._write_dropout()
-        tape.outputs.append({})
-        for member in self.rows.members:
-            tape.outputs[level][member] = self._skipped(member)
+        tape.outputs.append({member: self._given(member) for member in self.rows.members})
+        self._write_skips()
 
     def _empty(self) -> Tensor:
         return torch.empty((self.rows.number, self.tape.batch), device=self.stack.device)
@@ -45,17 +49,18 @@ class Level:
         return self.z if normed else self.n
 
     def _write_linear(self) -> None:
-        parameters = self.stack.parameters
+        parameters, calls = self.stack.parameters, []
         bias = parameters.biases[self.level]
         if self.level == 0:
             for label, rows in self._shared():
-                own = bias[rows] if label[1] else None
-                self.tape.linear(self.tape.xs[label[2]].t(), parameters.first[rows], self._pre(label[0])[rows], own)
+                own, x = bias[rows] if label[1] else None, self.tape.xs[label[2]].t()
+                calls.append(linear(x, parameters.first[rows], self._pre(label[0])[rows], own))
         for member, block in zip(self.rows.members, self.blocks, strict=True):
             if self.level or self._dropped_input(member):
                 rows, weight = self.rows.of_member(member), parameters.weights[self.level][member]
                 x, own = self.tape.input_of(member, self.level), bias[rows] if block.bias else None
-                self.tape.linear(x, weight, self._pre(block.normed)[rows], own)
+                calls.append(linear(x, weight, self._pre(block.normed)[rows], own))
+        self.tape.write(calls)
 
     def _dropped_input(self, member: int) -> bool:
         return member in self.tape.inputs
@@ -72,13 +77,13 @@ class Level:
         running = self.stack.means[self.level], self.stack.variances[self.level]
         for _, rows in self._runs([block.normed == "batchnorm" or None for block in self.blocks]):
             norm = BatchNorm(*self._normed(rows), *(statistic[rows] for statistic in running))
-            self.norms.append((rows, norm))
+            self.batch_norms.append((rows, norm))
             self.tape.forward_steps.append(norm.forward if self.tape.training else norm.evaluate)
-        for member, block in zip(self.rows.members, self.blocks, strict=True):  # one by one: no NaN goes to others
-            if block.normed == "layernorm":
-                rows = self.rows.of_member(member)
-                self.norms.append((rows, LayerNorm(*self._normed(rows))))
-                self.tape.forward_steps.append(self.norms[-1][1].forward)
+        normed = [k for k, block in zip(self.rows.members, self.blocks, strict=True) if block.normed == "layernorm"]
+        for rows in map(self.rows.of_member, normed):  # one by one: no NaN goes to others
+            self.layer_norms.append((rows, LayerNorm(*self._normed(rows))))
+        if self.layer_norms:
+            self.tape.forward_steps.append(Aside([norm.forward for _, norm in self.layer_norms]))
 
     def _normed(self, rows: slice) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """What normalisation of these rows takes: before it, normalised, after it, scale and shift."""
@@ -89,10 +94,12 @@ class Level:
     def _write_dropout(self) -> list[tuple[slice, Tensor, Tensor]]:
         """Rows, mask, and what is left of them."""
         found: list[tuple[slice, Tensor, Tensor]] = []
-        if self.tape.masks is None:
+        masks = self.tape.masks
+        if masks is None:
             return found
         for _, rows in self._runs([bool(block.p) or None for block in self.blocks]):
-            mask, left = self.tape.masks.levels[self.level][rows], torch.empty_like(self.a[rows])
+            start = masks.at[self.rows.members[self.rows.at.index(rows.start)], self.level + 1].start
+            mask, left = masks.mask[start : start + rows.stop - rows.start], torch.empty_like(self.a[rows])
             self.tape.forward_steps.append(partial(torch.mul, self.a[rows], mask, out=left))
             found.append((rows, mask, left))
         return found
@@ -105,18 +112,21 @@ class Level:
                 return left[own.start - rows.start : own.stop - rows.start]
         return self.a[own]
 
-    def _skipped(self, member: int) -> Tensor:
+    def _given(self, member: int) -> Tensor:
         """What a member gives, h."""
-        block, d = self.stack.block(member, self.level), self._undropped(member)
-        if not block.skip:
-            return d
-        before, h = self.tape.input_of(member, self.level), torch.empty_like(d)
-        if block.projection:
-            projection = self.stack.parameters.projections[self.level][member]
-            self.tape.forward_steps.append(partial(torch.addmm, d, projection, before, out=h))
-        else:
-            self.tape.forward_steps.append(partial(torch.add, d, before, out=h))
-        return h
+        skips = self.stack.block(member, self.level).skip
+        return self.h[self.rows.of_member(member)] if skips else self._undropped(member)
+
+    def _write_skips(self) -> None:
+        calls = []
+        for member, block in zip(self.rows.members, self.blocks, strict=True):
+            d, h = self._undropped(member), self._given(member)
+            if block.skip:
+                before = self.tape.input_of(member, self.level)
+                projection = self.stack.parameters.projections[self.level].get(member)
+                with_it = () if projection is None else (projection,)
+                calls.append(Call(torch.addmm if with_it else torch.add, (d, *with_it, before), h))
+        self.tape.write(calls)
 
     @cached_property
     def g(self) -> Tensor:
@@ -134,10 +144,16 @@ class Level:
             assert isinstance(label, tuple)
             gradient = (s if label[1] else g)[rows]
             tape.backward_steps.append(activations.backward(label[0], gradient, self.n[rows], self.a[rows], q[rows]))
-        for rows, norm in self.norms:
-            gamma, beta = into.gammas[self.level][rows], into.betas[self.level][rows]
-            tape.backward_steps.append(partial(norm.backward, q[rows], gamma, beta))
+        tape.backward_steps += self._normed_backward(self.batch_norms, q, into)
+        if self.layer_norms:
+            tape.backward_steps.append(Aside(self._normed_backward(self.layer_norms, q, into)))
         self._write_weights(q, into)
+
+    def _normed_backward(
+        self, norms: Sequence[tuple[slice, BatchNorm]] | Sequence[tuple[slice, LayerNorm]], q: Tensor, into: Buffers
+    ) -> list[Step]:
+        gammas, betas = into.gammas[self.level], into.betas[self.level]
+        return [partial(norm.backward, q[rows], gammas[rows], betas[rows]) for rows, norm in norms]
 
     def _write_weights(self, q: Tensor, into: Buffers) -> None:
         tape, g = self.tape, self.g
@@ -145,28 +161,30 @@ class Level:
             assert isinstance(label, tuple)
             if label[1]:
                 tape.sum_rows((self.z if label[0] else q)[rows], into.biases[self.level][rows])
+        calls = []
         if self.level == 0:
             for shared, rows in self._shared():
-                slope = (self.z if shared[0] else q)[rows]
-                tape.backward_steps.append(partial(torch.mm, slope, tape.xs[shared[2]], out=into.first[rows]))
+                calls.append(Call(torch.mm, ((self.z if shared[0] else q)[rows], tape.xs[shared[2]]), into.first[rows]))
         for member, block in zip(self.rows.members, self.blocks, strict=True):
             rows = self.rows.of_member(member)
             slope, x = (self.z if block.normed else q)[rows], tape.input_of(member, self.level)
             if self.level or self._dropped_input(member):
-                tape.backward_steps.append(partial(torch.mm, slope, x.t(), out=into.weights[self.level][member]))
+                calls.append(Call(torch.mm, (slope, x.t()), into.weights[self.level][member]))
             if block.projection:
-                tape.backward_steps.append(partial(torch.mm, g[rows], x.t(), out=into.projections[self.level][member]))
+                calls.append(Call(torch.mm, (g[rows], x.t()), into.projections[self.level][member]))
             if self.level:
-                self._write_input(member, slope, g[rows])
+                calls += self._to_input(member, slope, g[rows])
+        tape.write(calls, backward=True)
 
-    def _write_input(self, member: int, slope: Tensor, g: Tensor) -> None:
+    def _to_input(self, member: int, slope: Tensor, g: Tensor) -> list[Call]:
         """The gradient of h of the level before."""
         tape, block = self.tape, self.stack.block(member, self.level)
         before = self.stack.levels[self.level - 1].of_member(member)
         out, weight = tape.levels[self.level - 1].g[before], self.stack.parameters.weights[self.level][member]
-        tape.backward_steps.append(partial(torch.mm, weight.t(), slope, out=out))
+        calls = [Call(torch.mm, (weight.t(), slope), out)]
         if block.projection:
             projection = self.stack.parameters.projections[self.level][member]
-            tape.backward_steps.append(partial(out.addmm_, projection.t(), g))
+            calls.append(Call(torch.addmm, (out, projection.t(), g), out, late=True))
         elif block.skip:
-            tape.backward_steps.append(partial(out.add_, g))
+            calls.append(Call(torch.add, (out, g), out, late=True))
+        return calls

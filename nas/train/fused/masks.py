@@ -1,53 +1,124 @@
-"""The dropout masks of a stack: each member's from its own bits, in the order in which its network would draw them."""
+"""The dropout masks of a stack: each member's own, whatever the company that it keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nas.train.dropout import LEVELS, Bits, scale, threshold
+from nas.train.dropout import Bits, scale, threshold
+from nas.train.fused import hashed
 from nas.train.fused.activations import Step
 from nas.train.fused.stack import Stack
 
 
-class Masks:
-    """Zero where an element is dropped, else the scale of its layer; `draw` makes those of the next step.
+class Masks(ABC):
+    """Zero where an element is dropped, else the scale of its layer: `mask`, (features of all that drop any, batch).
 
-    `levels[level]` (features, batch), of members with dropout there; `inputs[member]` (features, batch).
+    `at[member, layer]` are the rows of a member; its input is layer 0, what its level l gives layer l + 1. `steps` make
+    a mask of random integers, `bits`, of which the least are dropped.
     """
 
+    dtype: torch.dtype
+
     def __init__(self, stack: Stack, batch: int) -> None:
-        self.levels = [torch.ones(rows.number, batch, device=stack.device) for rows in stack.levels]
-        self.inputs: dict[int, Tensor] = {}
-        self._steps: list[Step] = []
-        self._drawn: list[list[np.ndarray]] = [[] for _ in stack.chains]  # int16, of each member layer by layer
-        for member, chain in enumerate(stack.chains):
-            if chain.p:
-                self.inputs[member] = torch.ones(stack.features, batch, device=stack.device)
-                self._write(self.inputs[member], [(member, chain.p, slice(0, stack.features))])
-        for level, (rows, mask) in enumerate(zip(stack.levels, self.levels, strict=True)):
-            shares = [(member, stack.block(member, level).p, rows.of_member(member)) for member in rows.members]
-            if any(p for _, p, _ in shares):
-                self._write(mask, shares)
+        self.at: dict[tuple[int, int], slice] = {}
+        self.device, rows = stack.device, 0
+        dropped = list(_dropped(stack))
+        for member, layer, width, _ in dropped:
+            self.at[member, layer] = slice(rows, rows + width)
+            rows += width
+        self.mask = torch.empty(rows, batch, device=self.device)
+        self.bits = torch.empty(rows, batch, dtype=self.dtype, device=self.device)
+        unit = 1 << torch.iinfo(self.dtype).bits - 16  # what one of 16 bits is worth
+        least = self._column([unit * threshold(p) for *_, p in dropped], self.dtype)
+        scales = self._column([scale(p) for *_, p in dropped], torch.float32)
+        self.steps: list[Step] = [
+            *self._drawing(),
+            partial(torch.ge, self.bits, least, out=self.mask),
+            partial(self.mask.mul_, scales),
+        ]
 
-    def _write(self, mask: Tensor, shares: Sequence[tuple[int, float, slice]]) -> None:
-        """Write down how a mask is made, of members that own rows of it and drop such a share."""
-        bits = torch.full(mask.shape, LEVELS // 2 - 1, dtype=torch.int16)  # nothing is dropped
-        least, scales = torch.full((len(mask), 1), threshold(0.0), dtype=torch.int16), torch.ones(len(mask), 1)
-        for member, p, rows in shares:
-            if p:
-                self._drawn[member].append(bits[rows].view(-1).numpy())
-                least[rows], scales[rows] = threshold(p), scale(p)
-        self._steps += [partial(torch.ge, bits, least, out=mask), partial(mask.mul_, scales)]
+    def _column(self, values: Sequence[float], dtype: torch.dtype) -> Tensor:
+        """A value of each layer for each of its rows, (rows, 1)."""
+        widths = [rows.stop - rows.start for rows in self.at.values()]
+        return torch.tensor(np.repeat(values, widths), dtype=dtype, device=self.device).unsqueeze(1)
 
-    def draw(self, bits: Sequence[Bits]) -> None:
-        """From the streams of the members."""
-        for stream, layers in zip(bits, self._drawn, strict=True):
-            if layers:
-                stream.fill(layers)
-        for step in self._steps:
-            step()
+    @abstractmethod
+    def _drawing(self) -> list[Step]:
+        """What of a step makes `bits`."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """What is done on the host before a step."""
+
+
+class Drawn(Masks):
+    """From the streams of the members, in the order in which their networks would draw."""
+
+    dtype = torch.int16
+
+    def __init__(self, stack: Stack, batch: int, streams: Sequence[Bits]) -> None:
+        super().__init__(stack, batch)
+        self._layers: dict[int, list[np.ndarray]] = {}
+        self._streams = streams
+        for (member, _), rows in self.at.items():
+            self._layers.setdefault(member, []).append(self.bits[rows].view(-1).numpy())
+
+    def _drawing(self) -> list[Step]:
+        return []
+
+    def prepare(self) -> None:
+        for member, layers in self._layers.items():
+            self._streams[member].fill(layers)
+
+
+class Hashed(Masks):
+    """By `nas.train.fused.hashed`, with the keys of the step to come, int32 (members,)."""
+
+    dtype = torch.int32
+
+    def __init__(self, stack: Stack, batch: int, seeds: Sequence[int], keys: Tensor) -> None:
+        self._keys, self._seeds = keys, seeds
+        super().__init__(stack, batch)
+
+    def _drawing(self) -> list[Step]:
+        batch = self.bits.shape[1]
+        made = [
+            hashed.salts(self._seeds[member], layer, batch * (rows.stop - rows.start)).reshape(-1, batch)
+            for (member, layer), rows in self.at.items()
+        ]
+        salts = torch.from_numpy(np.concatenate(made)).to(self.device)
+        owner = self._column([member for member, _ in self.at], torch.int64).squeeze(1)
+        return [partial(_added, self._keys, owner, salts, self.bits), *hashed.mixing(self.bits)]
+
+    def prepare(self) -> None:
+        """Nothing: whoever takes the step says the keys."""
+
+
+def _added(keys: Tensor, owner: Tensor, salts: Tensor, out: Tensor) -> None:
+    """To the salts of each row the key of its owner."""
+    torch.add(salts, keys.index_select(0, owner).unsqueeze(1), out=out)
+
+
+def masks_of(stack: Stack, batch: int, streams: Sequence[Bits], seeds: Sequence[int], keys: Tensor) -> Masks | None:
+    """As the device has them; None where nothing is dropped."""
+    if not any(True for _ in _dropped(stack)):
+        return None
+    return Hashed(stack, batch, seeds, keys) if stack.ways.hashed else Drawn(stack, batch, streams)
+
+
+def _dropped(stack: Stack) -> Iterator[tuple[int, int, int, float]]:
+    """Layers of which some is dropped: member, layer, features, share; those of a layer side by side."""
+    for member, chain in enumerate(stack.chains):
+        if chain.p:
+            yield member, 0, stack.features, chain.p
+    for level, rows in enumerate(stack.levels):
+        for member in rows.members:
+            block = stack.block(member, level)
+            if block.p:
+                yield member, level + 1, block.width, block.p

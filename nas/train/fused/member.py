@@ -19,6 +19,7 @@ from nas.train.checkpoint import Segment
 from nas.train.dropout import Bits
 from nas.train.fused.chain import chain_of
 from nas.train.fused.stack import parameters_of, statistics_of
+from nas.train.fused.ways import WAYS
 from nas.train.initialise import initialise
 from nas.train.loop import Fitted, NotFinite, Patience, common
 from nas.train.resident import Resident, batch_of, batches
@@ -60,12 +61,14 @@ class Training:
             raise ValueError(f"{member.architecture} is no chain of dense blocks; train it alone")
         self.chain, self.network = chain, Network(member.architecture)
         initialise(self.network, member.recipe.initialisation, Generator().manual_seed(member.seed))
+        self.network.to(data.x.device)
         self.fitted, self.bits = Fitted(self.network), Bits(member.seed)
         self.schedule = Schedule(member.recipe, self.segment.horizon * self.steps)
         self.generator = Generator().manual_seed(member.order)
         seeds = member.seed, member.order
         facts = common(self.network, member.recipe, seeds, self.segment, member.stopping, data, validation)
-        self._of = {**facts, "by": "a group"}
+        hashes = WAYS[data.x.device.type].hashed  # dropout, and so the rest of a training, is another where it is drawn
+        self._of = {**facts, "by": "a group that hashes" if hashes else "a group"}
         self.begins = [tensor.clone() for tensor in self._held()]
         if (state := self.segment.found(self._of, epochs, data.x.device)) is not None:
             self._go_on(state)
@@ -101,7 +104,8 @@ class Training:
     def likeness(self) -> tuple[Any, ...]:
         """Members that are alike in this stand side by side, so that more calls are for several at once."""
         block = self.chain.blocks[0]
-        return self.chain.p > 0, self.member.order, block.normed, block.activation, block.p > 0
+        widths = [block.width for block in self.chain.blocks]
+        return self.chain.p > 0, self.member.order, block.normed, block.activation, block.p > 0, len(widths), widths
 
     def step(self) -> None:
         """A step was taken; whoever watches may stop the training, which then fails."""

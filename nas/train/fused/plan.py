@@ -1,28 +1,62 @@
-"""Which trainings are done together, and how many at once: by a model of what a step costs, measured on a CPU.
+"""Which trainings are done together, and how many at once: by a model of what a step costs on a kind of device.
 
 A step has calls that are made once for a group, calls for each of its members and layers, and arithmetic. Where the
 arithmetic of one network dwarfs the calls there is nothing to share. `python -m benchmarks.scaling members` puts the
-model beside what it measures.
+model of a CPU beside what it measures; on a GPU the calls are timed by `nas.train.fused.trial` before a search.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import dataclass
+from math import inf
 
+from nas.architecture import Architecture
 from nas.recipe import AUGMENTATIONS, DEFAULTS, Recipe
 from nas.space import Candidate
 from nas.train.fused.chain import Chain, chain_of
 
 FAMILIES = ("adamw", "adam", "sgd", "nesterov")  # the first steps of rmsprop and adagrad magnify what was only rounded
 WIDE, WIDE_BATCH = 256, 256  # from here on bfloat16 is the faster format, and such a training is done alone
-ONCE = 300e-6  # seconds of the calls that a group makes once a step
-LAYER = 25e-6  # seconds of the calls that each layer of each member adds
-FLOPS = 5e10  # of matrix products, a second
-ELEMENT = 8e-9  # seconds for each element between the layers: normalisation, activation, dropout, both ways
-SHARED = 0.1  # the calls that are made once are to be no more than this share of a step ...
-MOST = 32  # ... but no more members than this are asked for
+SHARED = 0.1  # the calls that are made once are to be no more than this share of a step
 FEW = 8  # samples: BatchNorm over fewer magnifies rounding too
 MEMORY = 1 << 29  # bytes of a group, where it is not said how many there are
+SPARED = 4  # else one part in so many of the free memory that a worker may have
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Of a step on a kind of device, in seconds.
+
+    Once for a group, for each layer of each member, for each operation of a matrix product, each element between the
+    layers (normalisation, activation, dropout, both ways), each weight (norms, decay, optimizer). No more members than
+    `most` are asked for; a training of more than `large` parameters times samples of a batch is done alone.
+    """
+
+    once: float
+    layer: float
+    operation: float
+    element: float
+    weight: float
+    most: int
+    large: float
+
+
+COSTS = {
+    "cpu": Costs(300e-6, 25e-6, 2e-11, 8e-9, 0.0, 32, inf),  # measured
+    # by arithmetic alone: some 80 kernels of 2.5 us in a graph, three for a layer on eight branches, float32 of small
+    # matrices at 20 TFLOP/s, and 120 and 70 bytes at 3 TB/s; from 5e9 on an eager step fills the chip
+    "cuda": Costs(200e-6, 3e-6, 5e-14, 4e-11, 2.5e-11, 64, 5e9),
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a trial of groups on a GPU: whether they are to be had, in a sentence why; and what they cost."""
+
+    works: bool
+    said: str
+    costs: Costs = COSTS["cuda"]
 
 
 def family(recipe: Recipe) -> tuple[Hashable, ...]:
@@ -31,18 +65,23 @@ def family(recipe: Recipe) -> tuple[Hashable, ...]:
     return ("adam",) if adam else (recipe.optimizer, recipe.momentum)
 
 
-def likeness(candidate: Candidate) -> tuple[Hashable, ...] | None:
-    """Candidates that are alike in this can be trained together; None for one that must be trained alone."""
-    return _likeness(candidate, chain_of(candidate.architecture))
+def likeness(candidate: Candidate, device: str = "cpu") -> tuple[Hashable, ...] | None:
+    """Candidates that are alike in this can be trained together on such a device; None for one that is trained alone.
+
+    It never depends on the company, so neither does what is trained how.
+    """
+    return _likeness(candidate, chain_of(candidate.architecture), COSTS[device])
 
 
-def _likeness(candidate: Candidate, chain: Chain | None) -> tuple[Hashable, ...] | None:
+def _likeness(candidate: Candidate, chain: Chain | None, costs: Costs) -> tuple[Hashable, ...] | None:
     recipe = candidate.recipe
     if chain is None or recipe.optimizer not in FAMILIES or recipe.average != "none":
         return None
     if any(getattr(recipe, name) != DEFAULTS[name] for name in AUGMENTATIONS) or not _float32(recipe, chain):
         return None
     if recipe.batch_size < FEW and any(block.normed == "batchnorm" for block in chain.blocks):
+        return None
+    if candidate.architecture.num_params * recipe.batch_size > costs.large:
         return None
     return candidate.architecture.input_shape, candidate.fidelity, candidate.span, recipe.batch_size, family(recipe)
 
@@ -53,25 +92,27 @@ def _float32(recipe: Recipe, chain: Chain) -> bool:
     return recipe.precision == "float32" or (recipe.precision == "auto" and usual)
 
 
-def seconds(candidate: Candidate, chain: Chain) -> float:
+def seconds(candidate: Candidate, chain: Chain, costs: Costs = COSTS["cpu"]) -> float:
     """Of a step, what a candidate adds to those of its group."""
-    batch = candidate.recipe.batch_size
-    arithmetic = 3 * candidate.architecture.flops * batch / FLOPS
-    return arithmetic + ELEMENT * chain.width * batch + LAYER * (len(chain.blocks) + 1)
+    batch, weights = candidate.recipe.batch_size, candidate.architecture.num_params
+    products = 3 * candidate.architecture.flops * batch * costs.operation
+    calls = costs.layer * (len(chain.blocks) + 1)
+    return products + costs.element * chain.width * batch + costs.weight * weights + calls
 
 
-def together(candidate: Candidate, memory: int = MEMORY) -> tuple[Hashable, int]:
+def together(candidate: Candidate, memory: int = MEMORY, costs: Costs = COSTS["cpu"]) -> tuple[Hashable, int]:
     """What candidates must share to be trained together, and how many of them are worth it; 1 for one alone."""
     chain = chain_of(candidate.architecture)
-    alike = _likeness(candidate, chain)
+    alike = _likeness(candidate, chain, costs)
     if chain is None or alike is None:
         return None, 1
-    enough = -(-ONCE * (1 - SHARED) // (SHARED * seconds(candidate, chain)))
-    return alike, int(max(1, min(MOST, enough, memory // bytes_of(candidate, chain))))
+    enough = -(-costs.once * (1 - SHARED) // (SHARED * seconds(candidate, chain, costs)))
+    fitting = memory // bytes_of(candidate.architecture, candidate.recipe.batch_size, chain)
+    return alike, int(max(1, min(costs.most, enough, fitting)))
 
 
-def bytes_of(candidate: Candidate, chain: Chain) -> int:
-    """What a candidate adds to the memory of its group, at most."""
-    # weights here and in the network, gradients, step, two moments; of each level twelve tensors at most, for batches
+def bytes_of(architecture: Architecture, batch: int, chain: Chain) -> int:
+    """What a network adds to the memory of its group, at most."""
+    # weights here and in the network, gradients, step, two moments; of each level fifteen tensors at most, for batches
     # of two sizes, since the last of an epoch is smaller
-    return 4 * (6 * candidate.architecture.num_params + 24 * chain.width * candidate.recipe.batch_size)
+    return 4 * (6 * architecture.num_params + 30 * chain.width * batch)

@@ -12,8 +12,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from nas.train.dropout import Bits
 from nas.train.fused.activations import Step
+from nas.train.fused.calls import Call, linear, written
 from nas.train.fused.level import Level
 from nas.train.fused.masks import Masks
 from nas.train.fused.stack import Buffers, Stack
@@ -23,12 +23,19 @@ class Tape:
     """Forward, and where there is a place for `gradients` backward, of all members on batches of `batch` samples.
 
     Put the samples into `xs`, one (batch, features) for each order of samples, of which `orders` says each member's;
-    `forward` leaves `logits` (members, classes, batch). With their gradient in `slope`, `backward` leaves that of the
-    parameters in `gradients`.
+    `forward` leaves `logits` (members, classes, batch), with the dropout of `masks`. With the gradient of the logits in
+    `slope`, `backward` leaves that of the parameters in `gradients`.
     """
 
-    def __init__(self, stack: Stack, batch: int, orders: Sequence[int], gradients: Buffers | None = None) -> None:
-        self.stack, self.batch, self.gradients = stack, batch, gradients
+    def __init__(
+        self,
+        stack: Stack,
+        batch: int,
+        orders: Sequence[int],
+        gradients: Buffers | None = None,
+        masks: Masks | None = None,
+    ) -> None:
+        self.stack, self.batch, self.gradients, self.masks = stack, batch, gradients, masks
         self.forward_steps: list[Step] = []
         self.backward_steps: list[Step] = []
         self.orders = orders
@@ -36,26 +43,23 @@ class Tape:
         self.logits = torch.empty(len(stack.chains), stack.classes, batch, device=stack.device)
         self.slope = torch.empty_like(self.logits)
         self.ones = torch.ones(batch, device=stack.device)
-        self.masks = None if gradients is None else Masks(stack, batch)
+        self.forward_steps += masks.steps if masks is not None else []
         self.inputs = self._inputs()
         self.outputs: list[dict[int, Tensor]] = []  # h of each member, level by level
         self.levels: list[Level] = []
         for level in range(len(stack.levels)):
             self.levels.append(Level(self, level))
         heads, biases = stack.parameters.heads, stack.parameters.head_biases
-        for member in range(len(stack.chains)):
-            self.linear(self._last(member), heads[member], self.logits[member], biases[member])
+        self.write([linear(self._last(k), heads[k], self.logits[k], biases[k]) for k in range(len(stack.chains))])
         if gradients is not None:
             self._write_backward(gradients)
+        self.levels = []  # what they had to write is written; they know the tape, and only collection would free both
 
     @property
     def training(self) -> bool:
         return self.gradients is not None
 
-    def forward(self, bits: Sequence[Bits] = ()) -> Tensor:
-        """The logits; where it trains, with the dropout that the `bits` of each member say."""
-        if self.masks is not None:
-            self.masks.draw(bits)
+    def forward(self) -> Tensor:
         for step in self.forward_steps:
             step()
         return self.logits
@@ -66,10 +70,14 @@ class Tape:
 
     def _inputs(self) -> dict[int, Tensor]:
         """Of members that drop some of their input, what is left of it, (features, batch)."""
-        found = {}
-        for member, mask in (self.masks.inputs if self.masks is not None else {}).items():
-            found[member] = torch.empty_like(mask)
-            self.forward_steps.append(partial(torch.mul, self.xs[self.orders[member]].t(), mask, out=found[member]))
+        found: dict[int, Tensor] = {}
+        if self.masks is None:
+            return found
+        for (member, layer), rows in self.masks.at.items():
+            if layer == 0:
+                x, mask = self.xs[self.orders[member]].t(), self.masks.mask[rows]
+                found[member] = torch.empty_like(mask)
+                self.forward_steps.append(partial(torch.mul, x, mask, out=found[member]))
         return found
 
     def input_of(self, member: int, level: int) -> Tensor:
@@ -81,19 +89,19 @@ class Tape:
     def _last(self, member: int) -> Tensor:
         return self.input_of(member, len(self.stack.chains[member].blocks))
 
-    def linear(self, x: Tensor, weight: Tensor, out: Tensor, bias: Tensor | None) -> None:
-        """Write down `out` = `weight` x + `bias`."""
-        if bias is None:
-            self.forward_steps.append(partial(torch.mm, weight, x, out=out))
-        else:
-            self.forward_steps.append(partial(torch.addmm, bias.unsqueeze(1), weight, x, out=out))
+    def write(self, calls: Sequence[Call], backward: bool = False) -> None:
+        """Write down what is done for one member each."""
+        steps = self.backward_steps if backward else self.forward_steps
+        steps += written(calls, self.stack.ways.merged)
 
     def _write_backward(self, into: Buffers) -> None:
+        calls = []
         for member, chain in enumerate(self.stack.chains):
             slope, level = self.slope[member], self.levels[len(chain.blocks) - 1]
-            self.backward_steps.append(partial(torch.mm, slope, self._last(member).t(), out=into.heads[member]))
-            weight = self.stack.parameters.heads[member]
-            self.backward_steps.append(partial(torch.mm, weight.t(), slope, out=level.g[level.rows.of_member(member)]))
+            calls.append(Call(torch.mm, (slope, self._last(member).t()), into.heads[member]))
+            weight, g = self.stack.parameters.heads[member], level.g[level.rows.of_member(member)]
+            calls.append(Call(torch.mm, (weight.t(), slope), g))
+        self.write(calls, backward=True)
         self.sum_rows(self.slope.flatten(0, 1), into.head_biases.view(-1))
         for level in reversed(self.levels):
             level.write_backward(into)

@@ -1,0 +1,54 @@
+"""Candidates of any other strategy, filtered before they are trained by a zero-cost proxy (arXiv 2101.08134, 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nas import plugins
+from nas.dataset import Dataset
+from nas.proxies import Proxies
+from nas.space import Candidate, SearchSpace
+from nas.strategy import Exhausted, Strategy
+from nas.trial import Trial
+
+
+class Filter(Strategy):
+    """Of every `of` candidates of the strategy `inner` the one of which `proxy` promises most.
+
+    `inner` is told of that one alone.
+    """
+
+    def __init__(self, space: SearchSpace, *, inner: str = "evolution", proxy: str = "nwot", of: int = 4) -> None:
+        super().__init__(space)
+        if of < 2:
+            raise ValueError(f"of must be at least 2, for of one there is nothing to choose, got {of}")
+        self.inner: Strategy = plugins.make("strategies", inner, Strategy, space)
+        if type(self.inner).plan is not Strategy.plan:
+            raise ValueError(f"inner must be a strategy that leaves the fidelity alone, got {inner!r}")
+        self.proxies, self.of = Proxies(proxy), of
+        if len(self.proxies.names) > 1:
+            raise ValueError(f"proxy must be one, for what is the best by several is not defined, got {proxy!r}")
+
+    def look(self, dataset: Dataset) -> None:
+        self.inner.look(dataset)
+        self.proxies.look(dataset)
+
+    def ahead(self) -> float:
+        return self.inner.ahead()
+
+    def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
+        """Each candidate is asked for while those before it count as pending, so that they differ."""
+        asked: list[Candidate] = []
+        for chance in rng.spawn(self.of):
+            try:
+                asked.append(self.inner.ask(chance, [*pending, *asked]))
+            except Exhausted:
+                if not asked:
+                    raise
+                break
+        return max(asked, key=self.proxies)
+
+    def tell(self, trial: Trial) -> None:
+        self.inner.tell(trial)
