@@ -30,7 +30,8 @@ def search(
     `space`, `data` and `strategy` are written as on the command line, or are classes of your own; `data` may be arrays
     `(X, y)`, X of shape (n, features...) and y (n,). The other options are those of the command line: trials, time,
     epochs, patience, fill, seed, workers (0: in this process), device, executor (`"ray:address=auto"`), fused,
-    baseline, out. `monitors` are names, such as `"tensorboard"` or `"nni:8080"`, or monitors of your own.
+    one_shot (`True`, `"rounds=4"`), baseline, out. `monitors` are names, such as `"tensorboard"` or `"nni:8080"`, or
+    monitors of your own.
 
     Raises `ValueError`, in one sentence and before anything is trained, for a mistake in any of them.
     """

@@ -91,6 +91,13 @@ def _gathered(given: dict[str, Any]) -> dict[str, Any]:
 @click.option("--no-final", is_flag=True, help="No final training: the best network is that of the search.")
 @click.option("--ensemble", is_flag=True, default=None, help="Join trained networks inside the parameter budget.")
 @click.option("--distill", metavar="[T]", is_flag=False, flag_value="4", help="The ensemble teaches the best network.")
+@click.option(
+    "--one-shot",
+    metavar="[rounds=N,epochs=N]",
+    is_flag=False,
+    flag_value="",
+    help="Evaluate with weights that all networks share; the best are trained at the end.",
+)
 @click.option("--report/--no-report", default=None, help="report.html and figures/ at the end (on).")
 @click.option("--config", metavar="FILE", help="YAML file with any of these options; the command line has precedence.")
 @click.option("--dry-run", is_flag=True, help="Describe the space inside the budget, estimate the time, train nothing.")

@@ -13,6 +13,8 @@ from nas.architecture import Architecture
 from nas.evaluate import Stopping, Training
 from nas.finalists import FINALISTS, LONGER, SEEDS
 from nas.job import Job, evaluate
+from nas.oneshot.evaluator import CALIBRATING
+from nas.oneshot.rounds import MANY
 from nas.options import Options
 from nas.placement import Placement
 from nas.problem import Problem
@@ -76,17 +78,23 @@ def _estimate(options: Options, problem: Problem, drawn: list[Candidate]) -> str
             spent.pop(0)  # the first one pays for warming up
         finally:
             executor.shutdown(cancel_futures=True)
-    trial = float(np.mean(spent)) * options.epochs
+    training_time = float(np.mean(spent)) * options.epochs
+    trial, weights = training_time, 0.0
+    if options.one_shot is not None:  # a trial is a few passes forward, of which an epoch of training has three
+        passed = len(training.dataset.validation) + CALIBRATING
+        trial = float(np.mean(spent)) * passed / (3 * training.searched[0].samples)
+        weights = float(np.mean(spent)) * (options.one_shot["epochs"] or MANY * options.epochs)
     if trials is None:
         return f"{format_time(seconds or 0)} as asked; a trial takes up to {format_time(trial)}"
     longer = LONGER if options.final_epochs is None else options.final_epochs / options.epochs
     again = min(options.finalists or FINALISTS, trials) * (options.final_seeds or SEEDS)
-    trained = trials * (2 if options.wants_baseline else 1) + again * longer
-    total = trained * trial / len(placement.devices)
+    work = trials * (2 if options.wants_baseline else 1) * trial + again * longer * training_time
+    total = weights + work / len(placement.devices)
     limit = f", stopped at {format_time(seconds)}" if seconds else ""
-    more = [*(["the baseline"] if options.wants_baseline else []), *(["the final training"] if longer else [])]
-    work = " and ".join([f"{trials} trials", *more])
-    return f"at most about {format_time(total)} for {work} on {len(placement.devices)} workers{limit}"
+    more = ["the training of the shared weights"] if weights else []
+    more += [*(["the baseline"] if options.wants_baseline else []), *(["the final training"] if longer else [])]
+    said = " and ".join([f"{trials} trials", *more])
+    return f"at most about {format_time(total)} for {said} on {len(placement.devices)} workers{limit}"
 
 
 def format_time(seconds: float) -> str:

@@ -64,6 +64,12 @@ def distinct(chosen: Sequence[Again]) -> list[Again]:
     return list(first.values())
 
 
+def joining(trained: Sequence[Trial], chosen: Sequence[Again]) -> frozenset[int]:
+    """The numbers of the trainings that were for the sake of an ensemble."""
+    keys = {again.trial.candidate.key[:2] for again in chosen if again.joining}
+    return frozenset(trial.number for trial in trained if trial.candidate.key[:2] in keys)
+
+
 def affordable(
     trials: Sequence[Trial],
     seconds: float,

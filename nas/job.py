@@ -57,6 +57,7 @@ class Job:
     teacher: Teacher | None = None
     before: Path | None = None
     after: Path | None = None
+    shared: Path | None = None  # weights that many networks share, to be evaluated with and not trained
 
     def watch(self) -> Watch:
         """What is told of the training while it runs."""

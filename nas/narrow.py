@@ -20,13 +20,15 @@ class Narrowing:
     """What the user leaves open. A name means the fork of that name, or all that differ from it by digits alone.
 
     `fixed`: fork -> the values it may take. `only`: the forks that are searched; all others take their default.
+    `held`: forks of an architecture that take their default unless they are fixed, and with them all of training.
     """
 
     fixed: Fixed = field(default_factory=dict)
     only: frozenset[str] | None = None
+    held: frozenset[str] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.fixed) or self.only is not None
+        return bool(self.fixed) or self.only is not None or self.held is not None
 
     @property
     def names(self) -> set[str]:
@@ -39,7 +41,8 @@ class Narrowing:
         for key in (name, family(name)):
             if key in self.fixed:
                 return [option for option in options if option in self.fixed[key]]
-        if self.only is None or not self.only.isdisjoint((name, family(name))):
+        names = {name, family(name)}
+        if names.isdisjoint(self.held or ()) and (self.only is None or not names.isdisjoint(self.only)):
             return options
         return (options[nearest_to(default, options)],)
 
@@ -47,7 +50,7 @@ class Narrowing:
         """The options left for a field of the recipe: what is fixed may be any value that the field can have."""
         if name in self.fixed:
             return [check_knob(name, v) for v in self.fixed[name]] if name in DEFAULTS else self.fixed[name]
-        return self.options(name, options, default)
+        return self.options(name, options, default) if self.held is None else (options[nearest_to(default, options)],)
 
     def check(self, forks: Mapping[str, set[Scalar]]) -> None:
         """Raise `ValueError` for a name that no fork has, or a value that none offers. `forks`: all that were met."""

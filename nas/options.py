@@ -15,6 +15,7 @@ from nas.budget import Budget, parse_size
 from nas.narrow import Narrowing
 from nas.normalise import NORMALISATIONS
 from nas.objectives import ACCURACY, read_objectives
+from nas.oneshot.option import TRIALS, check_one_shot, read_one_shot
 from nas.ops import Scalar
 from nas.plugins import nearest, parse_value
 
@@ -57,6 +58,7 @@ class Options:
     trial_timeout: float | None = None
     baseline: bool | None = None
     fused: bool = True
+    one_shot: Mapping[str, int] | None = None
     report: bool = True
     ensemble: bool = False
     distill: float | None = None
@@ -87,6 +89,8 @@ class Options:
                 raise ValueError(f"{name} {value} is of the final training; leave --no-final out")
         if options.joins and options.final_epochs == 0 and options.folds > 1:
             raise ValueError(f"--folds {options.folds} leaves no weights to join; leave --no-final out")
+        if options.one_shot is not None:
+            check_one_shot(options.final_epochs, options.folds, options.fix, options.only)
         return options._placed()
 
     def _placed(self) -> Options:
@@ -104,7 +108,8 @@ class Options:
     @property
     def limits(self) -> tuple[int | None, float | None]:
         """Trials and seconds; the default number of trials where neither is given."""
-        return (DEFAULT_TRIALS if self.trials is None and self.time is None else self.trials), self.time
+        usual = DEFAULT_TRIALS if self.one_shot is None else TRIALS
+        return (usual if self.trials is None and self.time is None else self.trials), self.time
 
     @property
     def parameter_budget(self) -> Budget:
@@ -114,6 +119,12 @@ class Options:
     def search_share(self) -> float:
         """Of a time limit, what the search gets; the rest is for the final training."""
         return SEARCH_SHARE if self.final_epochs is None else 1.0
+
+    @property
+    def search_limits(self) -> tuple[int | None, float | None]:
+        """Of the search alone."""
+        trials, seconds = self.limits
+        return trials, None if seconds is None else seconds * self.search_share
 
     @property
     def joins(self) -> bool:
@@ -282,6 +293,7 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "trial_timeout": lambda key, value: parse_time(value),
     "baseline": _switch,
     "fused": _switch,
+    "one_shot": read_one_shot,
     "monitors": _monitors,
     "report": _switch,
     "ensemble": _switch,

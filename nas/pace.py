@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from nas.space import Candidate
 from nas.trial import Trial
@@ -11,6 +12,14 @@ from nas.trial import Trial
 TRIALS = 24  # that a search should have seen at its end
 RATE = {"cpu": 5e10, "cuda": 5e12}  # floating point operations a second
 CALLS = {"cpu": 5e-4, "cuda": 1e-3}  # seconds of a step that no arithmetic is done in
+
+
+class Pacing(Protocol):
+    """Says how far a candidate is trained, and learns from trials."""
+
+    def __call__(self, candidate: Candidate) -> Candidate: ...
+
+    def told(self, trial: Trial) -> None: ...
 
 
 @dataclass

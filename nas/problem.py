@@ -32,7 +32,10 @@ class Problem:
         space: SearchSpace = _plugin(
             "search_spaces", options.space, SearchSpace, *source.task(), options.parameter_budget
         )
-        space = space.on(source.contexts, source.augmentations, options.narrowing)
+        narrowing = options.narrowing
+        if options.one_shot is not None:
+            narrowing = replace(narrowing, held=space.regularising)
+        space = space.on(source.contexts, source.augmentations, narrowing)
         space.check()
         problem = cls(options, source, space)
         problem.strategy(options.strategy)
@@ -45,6 +48,11 @@ class Problem:
             raise ValueError(
                 f"--objective {','.join(wanted)} is too much for strategy {words(spec)}, which weighs "
                 f"{made.objectives:g} at a time; give --strategy nsga2 or random"
+            )
+        if self.options.one_shot is not None and type(made).plan is not Strategy.plan:
+            raise ValueError(
+                f"strategy {words(spec)} decides for how long networks are trained, which --one-shot does not train "
+                f"while it searches; give another, such as --strategy evolution"
             )
         made.plan(self.options.epochs)
         return made

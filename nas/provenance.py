@@ -45,6 +45,8 @@ def identity(options: Options, dataset: Dataset) -> dict[str, Any]:
     given = {f.name: plain(getattr(options, f.name)) for f in fields(options) if f.name not in WITHOUT_EFFECT}
     if options.objective == (ACCURACY,):
         del given["objective"]  # runs from before there were several have none
+    if options.one_shot is None:
+        del given["one_shot"]
     return {**given, "data": dataset.name, "fingerprint": dataset.fingerprint, "normalise": dataset.normalise}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from rich.console import Console
 
 from nas.command import run_command
 
@@ -20,6 +21,14 @@ def write_report(path: Path) -> Path:
     except ModuleNotFoundError as error:
         raise ValueError(f"a report needs {error.name}; pip install {error.name}") from None
     return write(path)
+
+
+def try_report(path: Path, console: Console) -> None:
+    """The same at the end of a search; what goes wrong is said, and costs nothing else."""
+    try:
+        write_report(path)
+    except (Exception, KeyboardInterrupt) as error:  # a search is not lost to its picture
+        console.print(f"warning: no report was written: {error!r}", style="yellow", highlight=False, markup=False)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

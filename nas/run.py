@@ -19,11 +19,13 @@ from nas.evaluate import Stopping, Training
 from nas.events import Broadcast, Monitor
 from nas.executor import JobFailed, Workers
 from nas.final import FinalTraining
-from nas.finalists import Again, threads
+from nas.finalists import Again, joining, threads
 from nas.grouping import grouped, tried
 from nas.handover import Handover
 from nas.live import Sweep
 from nas.monitors.progress import ProgressBar
+from nas.oneshot.evaluator import OneShot
+from nas.oneshot.rounds import Round, Rounds, timed
 from nas.options import Options
 from nas.pace import Allowance, Pace
 from nas.packs import apart
@@ -31,6 +33,7 @@ from nas.placement import Placement
 from nas.problem import Problem
 from nas.provenance import config, identity, run_name
 from nas.record import LOGS
+from nas.report import try_report
 from nas.result import Result
 from nas.space import FORKS
 from nas.store import KeepBestWeights, RunDirectory, TrialLog
@@ -48,9 +51,9 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
         dataset = problem.load()
         warnings = check(dataset)
         stopping = Stopping(options.epochs, options.patience, options.min_change, options.patience_from)
-        sample, folds, seed = options.sample, options.folds, options.seed
-        how: dict[str, Any] = {"fused": options.fused, "objectives": options.objective}
-        training = Training(dataset, stopping, sample=sample, folds=folds, seed=seed, **how)
+        how: dict[str, Any] = {name: getattr(options, name) for name in ("sample", "folds", "seed", "fused")}
+        kind = Training if options.one_shot is None else OneShot
+        training = kind(dataset, stopping, objectives=options.objective, **how)
         problem = problem.sized(training.searched[0].samples)
         same = identity(options, dataset)
         path, facts = options.out or Path("runs") / run_name(same), config(options, dataset)
@@ -78,18 +81,8 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
             directory.enter(phase)
             directory.close()
             if options.report and phase != "failed":
-                _report(path, console)
+                try_report(path, console)
             close_monitors(watching, options.monitors, path, console, verbosity)
-
-
-def _report(path: Path, console: Console) -> None:
-    """report.html and figures/; what goes wrong with them is said, and costs nothing else."""
-    from nas.report import write_report
-
-    try:
-        write_report(path)
-    except (Exception, KeyboardInterrupt) as error:  # a search is not lost to its picture
-        console.print(f"warning: no report was written: {error!r}", style="yellow", highlight=False, markup=False)
 
 
 @dataclass
@@ -102,6 +95,7 @@ class _Run:
     console: Console
     verbosity: int
     watching: Broadcast
+    _round: Round | None = None  # whose weights candidates are evaluated with
 
     def run(self) -> Result:
         path, space = self.directory.path, self.problem.space
@@ -113,11 +107,11 @@ class _Run:
         (path / "selection.json").unlink(missing_ok=True)  # it is of what an earlier session has chosen
         try:
             self._check_training(searched)
-            spent = self._arm("search", self.options.strategy, searched, [])
+            spent = self._searched(searched)
             if self.wants_baseline:
                 self._arm("random", "random", random, searched.trials)
             result = replace(result, final=self._final(logs, spent))
-            result = replace(result, joining=_joining(result.final, self._chosen))
+            result = replace(result, joining=joining(result.final, self._chosen))
             result = self._joined(result)
             result = self._distilled(result, distilled)
         except KeyboardInterrupt:
@@ -202,6 +196,21 @@ class _Run:
         for warning in warnings if self.verbosity >= 0 else ():
             self.console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
+    def _searched(self, log: TrialLog) -> float:
+        """The search, where weights are shared round by round; the seconds it has taken."""
+        if self.options.one_shot is None:
+            return self._arm("search", self.options.strategy, log, [])
+        self._enter("search")
+        console, spent = (self.console if self.verbosity >= 0 else None), 0.0
+        rounds = Rounds(self.options, self.problem.space, self.directory, self.placement, self.evaluator, console)
+        self._executor.shutdown()  # the training of the weights is to have all cores
+        for self._round in rounds.of(log):
+            self._executor = self._workers()
+            spent = self._arm("search", self.options.strategy, log, [])
+            self._executor.shutdown()
+        self._executor = self._workers()
+        return spent
+
     def _survey(self) -> Iterator[None]:
         """The forks of the space, for those who watch: some at once, all in the course of the search."""
         for number, forks in enumerate(self.problem.space.survey(), 1):
@@ -211,19 +220,17 @@ class _Run:
 
     def _arm(self, arm: str, strategy: Any, log: TrialLog, known: Sequence[Trial]) -> float:
         """One search to the limits of the options, the random arm to those of the search; the seconds it has taken."""
-        trials, seconds = self.options.limits
-        seconds = None if seconds is None else seconds * self.options.search_share
+        trials, seconds = (self._round if self._round and arm == "search" else self.options).search_limits
         allowance = self._allowance(known) if arm == "random" else None
         if arm == "random":
             trials = len(known) if allowance is None else None
         self._enter(arm)
         weights_of, live_of = self.directory.weights_of(arm), self.directory.live_of(arm)
         checkpoint_of = self.directory.checkpoint_of(arm)
-        errors = self.directory.path / "errors.log"
-        label = {"search": str(self.options.strategy), "random": "random search"}[arm]
-        bar = ProgressBar(
-            self.console, label, trials if allowance is None else allowance.trainings, seconds, errors, self.verbosity
-        )
+        shared = " with shared weights" if self._round else ""
+        label = "random search" if arm == "random" else f"{self.options.strategy}{shared}"
+        most = trials if allowance is None else allowance.trainings
+        bar = ProgressBar(self.console, label, most, seconds, self.directory.path / "errors.log", self.verbosity)
         asked = self.problem.strategy(strategy)
         asked.look(self.evaluator.dataset)
         keep = KeepBestWeights(weights_of, worth_keeping) if self.options.joins else KeepBestWeights(weights_of)
@@ -239,10 +246,11 @@ class _Run:
             weights_of=weights_of,
             live_of=live_of,
             keep_all=self.options.joins,
-            pace=None if seconds is None else self._pace(seconds),
+            pace=self._round or (None if seconds is None else self._pace(seconds)),
             checkpoint_of=checkpoint_of,
-            alike=self._alike,
+            alike=self._alike if self._round is None else apart,
             allowance=allowance,
+            shared=None if self._round is None else self._round.weights,
             chores=self._chores,
         )
         study.run()
@@ -256,7 +264,7 @@ class _Run:
 
     def _allowance(self, known: Sequence[Trial]) -> Allowance | None:
         """What random search may cost, where the search has trained several networks for few epochs; else None."""
-        if all(trial.candidate.horizon is None for trial in known):
+        if self._round is not None or all(trial.candidate.horizon is None for trial in known):
             return None  # as many trials
         return Allowance.equal_to(known, self.options.epochs * self.options.folds)
 
@@ -269,7 +277,7 @@ class _Run:
         """Train the best networks again, with fresh seeds."""
         trials, baseline, log, _ = logs
         samples = self.evaluator.searched[0].samples, self.evaluator.whole.samples
-        ended = Ended(trials.trials, baseline.trials, log.trials, spent)
+        ended = timed(Ended(trials.trials, baseline.trials, log.trials, spent), self.options, self._executor)
         chosen = chosen_again(self.options, ended, self.placement.devices, *samples)
         self._chosen = chosen
         if not chosen:
@@ -310,8 +318,3 @@ class _Run:
             self._executor = self._workers()
         elif verdict.said and self.verbosity > 0:
             self.console.print(verdict.said, highlight=False, markup=False)
-
-
-def _joining(trained: Sequence[Trial], chosen: Sequence[Again]) -> frozenset[int]:
-    keys = {again.trial.candidate.key[:2] for again in chosen if again.joining}
-    return frozenset(trial.number for trial in trained if trial.candidate.key[:2] in keys)

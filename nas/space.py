@@ -40,6 +40,7 @@ class SearchSpace(ABC):
     """
 
     defaults: Mapping[str, Scalar] = {}  # the option a fork takes where `--only` leaves it out; else its first one
+    regularising: frozenset[str] = frozenset()  # forks of `describe` that are of account in training alone
     contexts: tuple[int, ...] = ()  # where a sample is a frame: how many frames either side a network may see
     augmentations: Mapping[str, Scalar] = {}  # fields of the recipe that suit the data, and their usual values
     samples: int | None = None  # of an epoch, once the data has been read
@@ -103,7 +104,7 @@ class SearchSpace(ABC):
 
     def check(self) -> None:
         """Raise `ValueError` for names and values of `--fix` and `--only` that are not here, or if no network fits."""
-        if self.narrowing:
+        if self.narrowing.names:
             self._check_narrowing()
         if self.budget is None and not self.narrowing:
             return
@@ -157,7 +158,6 @@ class SearchSpace(ABC):
         """The candidate of these decisions; of one that does not fit the nearest that does, of others the default.
 
         With `rng` the others are drawn.
-
         With `{**parent.values, name: value}` a neighbour of `parent`: as of `mutate`, but without any chance.
         """
 

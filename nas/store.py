@@ -54,6 +54,7 @@ class TrialLog:
         self.trials = _trials(path, space) if path.exists() else []
         self._file = path.open("a", encoding="utf-8")
         self._synced = len(self.trials)
+        self.before = 0.0  # seconds of search before the next trial, where none tells of them
 
     def append(self, trial: Trial) -> None:
         self._file.write(json.dumps(trial.to_json(), allow_nan=False) + "\n")
@@ -69,7 +70,7 @@ class TrialLog:
     @property
     def elapsed(self) -> float:
         """Seconds of search so far, all sessions together."""
-        return max((t.elapsed for t in self.trials), default=0.0)
+        return max(self.before, max((t.elapsed for t in self.trials), default=0.0))
 
     def close(self) -> None:
         self.sync()

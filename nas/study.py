@@ -16,7 +16,7 @@ from nas.events import Broadcast, Monitor
 from nas.executor import Workers
 from nas.job import Job
 from nas.live import by_hand
-from nas.pace import Allowance, Pace
+from nas.pace import Allowance, Pacing
 from nas.packs import Alike, Flight, Result, Waiting, apart, concluded
 from nas.space import Candidate
 from nas.store import TrialLog
@@ -46,10 +46,11 @@ class Study:
     weights_of: Callable[[int], Path] | None = None  # where trial n leaves its weights, should it be the best so far
     keep_all: bool = False  # leave the weights of every trial, not only of those that are the best so far
     live_of: Callable[[int], Path] | None = None  # where it writes what it has to say while it runs
-    pace: Pace | None = None
+    pace: Pacing | None = None
     checkpoint_of: Callable[[int], Path] | None = None  # where it leaves what a later trial may go on from
     allowance: Allowance | None = None
     alike: Alike = apart  # which candidates a worker trains together
+    shared: Path | None = None  # weights that all of this search are evaluated with, which then trains none
     chores: Iterator[None] = field(default_factory=lambda: iter(()))  # what is done bit by bit while workers are busy
     _copying: dict[Key, list[Job]] = field(default_factory=dict, init=False)  # candidates like one that is on its way
 
@@ -158,7 +159,8 @@ class Study:
             candidate = self.pace(candidate)
         seed = int(np.random.SeedSequence((self.seed, number, 1)).generate_state(1)[0])
         weights, live = (of(number) if of else None for of in (self.weights_of, self.live_of))
-        job = self._segment(Job(number, candidate, seed, weights, live=live, order=self.seed))
+        told = Job(number, candidate, seed, weights, live=live, order=self.seed, shared=self.shared)
+        job = self._segment(told)
         self._asked += 1
         twin = self._finished.get(candidate.key)
         self._copies += 1

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nas.budget import format_size
+from nas.oneshot.lesson import taught
 from nas.options import Options
 from nas.result import Result
 from nas.selection import Finalist, against_random, finalists_of
@@ -28,7 +29,7 @@ def print_result(result: Result, options: Options, console: Console, quiet: bool
         console.print(str(result.folder), highlight=False, soft_wrap=True)
         return
     console.print(_table(result, options))
-    for line in (*_comparison(result), *_places(result)):
+    for line in (*_comparison(result, options.one_shot is not None), *_places(result)):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
@@ -38,7 +39,8 @@ def _table(result: Result, options: Options) -> Table:
     several, counted = len(options.objective) > 1, "-flops" in options.objective
     shown = f"front of {', '.join(options.objective)}" if several else "best networks"
     table = Table(title=f"The {shown} inside the parameter budget of {format_size(options.budget)}")
-    for column in ("accuracy", "parameters", "of budget", *["FLOPs"] * counted, "trial"):
+    accuracy = "accuracy" if options.one_shot is None else "with shared weights"
+    for column in (accuracy, "parameters", "of budget", *["FLOPs"] * counted, "trial"):
         table.add_column(column, justify="right")
     table.add_column("network")
     originals = [t for t in best_first([*result.trials, *result.baseline]) if t.copy_of is None]
@@ -51,10 +53,10 @@ def _table(result: Result, options: Options) -> Table:
     return table
 
 
-def _comparison(result: Result) -> list[str]:
+def _comparison(result: Result, shared: bool) -> list[str]:
     """The search and the baseline at equal cost, each in one line."""
-    lines = [f"{_count(result.trials)}: best {_best(result.trials)} validation accuracy"]
-    if result.baseline:
+    lines = _ranked(result) if shared else [f"{_count(result.trials)}: best {_best(result.trials)} validation accuracy"]
+    if result.baseline and not shared:
         lines.append(
             f"Random search at equal cost, {_count(result.baseline)}: best {_best(result.baseline)} "
             f"(one run each, so a small difference means little)"
@@ -119,6 +121,17 @@ def _count(trials: list[Trial]) -> str:
         + (f" ({', '.join(notes)})" if notes else "")
         + f", {epochs:.0f} epochs, {seconds:.0f} s of training"
     )
+
+
+def _ranked(result: Result) -> list[str]:
+    """The search and the baseline, where weights were shared."""
+    each, failed = taught(result.path), sum(t.error is not None for t in result.trials)
+    trials = f"{len(result.trials)} trials" + f" ({failed} failed)" * bool(failed)
+    weights = f"shared weights ({len(each)} epochs, {sum(each):.0f} s of training)"
+    lines = [f"{trials} with {weights}: best {_best(result.trials)}, to rank by and no network's accuracy"]
+    if result.baseline:
+        lines.append(f"As many drawn at random, with the same weights: best {_best(result.baseline)}")
+    return lines
 
 
 def _best(trials: list[Trial]) -> str:

@@ -61,6 +61,7 @@ class Cells(Formed[Form]):
         **{f"reduction_op{node}2": "conv3x3" for node in range(1, MOST_NODES + 1)},
     }  # fmt: skip
     costless = frozenset(("dropout",))
+    regularising = frozenset(("dropout",))
 
     def __init__(
         self,

@@ -75,6 +75,7 @@ class CNN(Formed[Form]):
 
     prior = PRIOR
     costless = frozenset(("activation", "dropout"))
+    regularising = frozenset(("dropout",))
 
     def __init__(
         self,

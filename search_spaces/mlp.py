@@ -57,6 +57,7 @@ class MLP(SearchSpace):
         "schedule": "onecycle",
         "label_smoothing": 0.05,
     }
+    regularising = frozenset(("dropout", "dropped"))
 
     def __init__(
         self,

@@ -20,10 +20,12 @@ BEST = ("model.py", "weights.safetensors", "config.json", "predict.py")
 class Run:
     """A search in a directory, by one worker, that can be killed and started again."""
 
-    def __init__(self, folder: Path, trials: int, strategy: str, epochs: int, fused: bool) -> None:
+    def __init__(
+        self, folder: Path, trials: int, strategy: str, epochs: int, fused: bool, more: tuple[str, ...] = ()
+    ) -> None:
         self.folder, self.log = folder, folder / "out" / "trials.jsonl"
         options = ("--budget", "50K", "--epochs", str(epochs), "--strategy", strategy, "--no-baseline")
-        options = (*options, "--fused" if fused else "--no-fused")
+        options = (*options, "--fused" if fused else "--no-fused", *more)
         self.command = command(*options, "--trials", str(trials), "--workers", "1", "--device", "cpu", "--out", "out")
         folder.mkdir()
 
@@ -65,8 +67,9 @@ def check(
     strategy: str = EVOLUTION,
     epochs: int = 2,
     fused: bool = False,
+    more: tuple[str, ...] = (),
 ) -> None:
-    whole, cut = (Run(tmp_path / name, trials, strategy, epochs, fused) for name in ("whole", "cut"))
+    whole, cut = (Run(tmp_path / name, trials, strategy, epochs, fused, more) for name in ("whole", "cut"))
     rng = random.Random(seed)
     uninterrupted = whole.start()  # beside the other: nothing but the time may depend on what else runs
     seen: list[list[bytes]] = [cut.killed(rng) for _ in range(kills)]
@@ -89,7 +92,8 @@ def check(
     assert timeless(rows(cut.log)) == timeless(rows(whole.log))
     for name in BEST:
         assert (cut.folder / "out" / "best" / name).read_bytes() == (whole.folder / "out" / "best" / name).read_bytes()
-    assert len(list((cut.folder / "out" / "weights" / "search").iterdir())) == 1
+    kept = 0 if "--one-shot" in more else 1
+    assert len(list((cut.folder / "out" / "weights" / "search").iterdir())) == kept
 
 
 def test_a_search_killed_twice_is_the_uninterrupted_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,6 +111,13 @@ def test_a_search_by_rungs_killed_three_times_is_the_uninterrupted_one(
 ) -> None:
     check(tmp_path, capsys, trials=14, kills=3, seed=1, strategy="asha:inner=random", epochs=9)
     assert not (tmp_path / "cut" / "out" / "checkpoints").exists()
+
+
+def test_a_search_with_shared_weights_killed_three_times_is_the_uninterrupted_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ("--one-shot", "rounds=2,epochs=8", "--space", "mlp:max_depth=2,max_width=16")
+    check(tmp_path, capsys, trials=8, kills=3, seed=3, more=more)
 
 
 @pytest.mark.slow

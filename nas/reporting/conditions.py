@@ -11,6 +11,9 @@ def stopping(run: Run) -> str:
     """The rule by which trainings end."""
     config = run.config
     least = f"{points(float(config['min_change']))} points " if config.get("min_change") else ""
+    if run.shared:
+        taught = f"weights that all share, trained for {count(len(run.taught), 'epoch')}"
+        return f"none in the search, where networks were evaluated with {taught}; the best were trained afterwards"
     said = f"at most {count(int(config['epochs']), 'epoch')}"
     if config.get("patience"):
         said += f"; ended after {count(int(config['patience']), 'epoch')} without {least}more validation accuracy"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.budget import parse_size
+from nas.oneshot.lesson import taught
 from nas.ops import Scalar
 from nas.record import LOGS, Record, Row, Rows, State, read_json
 
@@ -172,6 +173,21 @@ class Run:
         """What best/ says of the best single network."""
         return self.handed["best"]
 
+    @property
+    def shared(self) -> bool:
+        """Whether the search evaluated with shared weights: a score ranks, and is no trained network's accuracy."""
+        return bool(self.config.get("one_shot"))
+
+    @cached_property
+    def taught(self) -> list[float]:
+        """The seconds of each epoch that shared weights were trained; none where there are no such."""
+        return taught(self.path)
+
+    @property
+    def measure(self) -> str:
+        """What a score in the search is."""
+        return "accuracy with shared weights" if self.shared else "validation accuracy"
+
     @cached_property
     def tried(self) -> list[Tried]:
         """The trials of both searches."""
@@ -181,6 +197,9 @@ class Run:
     def trained(self) -> list[Tried]:
         """Those that have a value of their own: no failures, no copies, and of a network its furthest training."""
         own = [row for row in self.tried if row.value is not None and row.copy_of is None]
+        if self.shared:  # of one round, which have seen the same weights
+            last = max((row.progress for row in own), default=1.0)
+            return [row for row in own if row.progress == last]
         furthest: dict[str, float] = {}
         for row in own:
             furthest[row.key] = max(row.progress, furthest.get(row.key, 0.0))
@@ -189,7 +208,7 @@ class Run:
     @cached_property
     def rungs(self) -> list[int]:
         """Epochs of the rungs at which the search has left trainings and gone on with the best; none without rungs."""
-        if all(row.progress == 1 for row in self.search):
+        if self.shared or all(row.progress == 1 for row in self.search):
             return []
         return sorted({max(1, round(int(self.config["epochs"]) * row.fidelity)) for row in self.search})
 

@@ -52,7 +52,7 @@ def progress(run: Run) -> Drawn:
             _course(left, arm, numbers, [row for row in _arm(run, arm) if row.value is not None])
             _course(right, arm, [row.elapsed / seconds for row in rows], rows)
     below = _frame(left, [row.score for row in run.ranked])
-    left.set(xlabel="trials that have ended", ylabel="validation accuracy (%)")
+    left.set(xlabel="trials that have ended", ylabel=f"{run.measure} (%)")
     left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     right.set_xlabel(f"{unit} since the search began")
     _legend_above(figure, left)
@@ -123,7 +123,7 @@ def sizes(run: Run, again: Sequence[Finalist]) -> Drawn:
         axes.axvline(run.budget, color=INK, lw=1.2, ls=(0, (2, 2)), label=f"budget {format_size(run.budget)}")
     below = _frame(axes, [row.score for row in run.trained])
     _log_sizes(axes, [row.params for row in run.trained] + ([run.budget] if run.budget else []))
-    axes.set(xlabel="parameters (logarithmic)", ylabel="validation accuracy in the search (%)")
+    axes.set(xlabel="parameters (logarithmic)", ylabel=f"{run.measure} in the search (%)")
     _legend_above(figure, axes)
     hidden = f" {_count(below, 'trial')} below the frame." if below else ""
     smallest, largest = format_size(best[0].params), format_size(best[-1].params)
@@ -154,23 +154,23 @@ def curves(run: Run, again: Sequence[Finalist]) -> Drawn:
     heading = f"Learning curves of the best {len(best)}" if len(best) > 1 else "Learning curve"
     if not best and not finals:
         return Drawn(name, heading, "No learning curves have been logged.")
-    figure, axes = _panels(3.6, columns=1 + bool(finals))
-    left = axes[0]
+    figure, axes = _panels(3.6, columns=bool(best) + bool(finals))
+    left, right = axes[0], axes[-1]
     for n, row in enumerate(best):
         _curve(left, row, n, f"{_name(row)}: {100 * row.score:.2f} %")
-    left.set_title("in the search")
+        left.set_title("in the search")
     for n, finalist in enumerate(finals):
         label = f"{_name(finalist.searched or finalist.first)}: {100 * finalist.mean:.2f} %"
         for row in finalist.rows:
-            _curve(axes[1], row, n, label if row is finalist.rows[0] else "")
-        axes[1].set_title("final training, a line a seed")
+            _curve(right, row, n, label if row is finalist.rows[0] else "")
+        right.set_title("final training, a line a seed")
     for one in axes:
         one.set_xlabel("epoch")
         one.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         one.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, handlelength=3)
     left.set_ylabel("validation accuracy (%)")
     caption = "Validation accuracy after each epoch; the circle is the epoch whose weights were kept."
-    return Drawn(name, heading, caption, figure, f"Learning curves of the best {len(best)} trials")
+    return Drawn(name, heading, caption, figure, heading)
 
 
 def _name(row: Tried) -> str:

@@ -54,6 +54,7 @@ def write(path: Path) -> Path:
         "front": trade_offs(run),
         "costs": costs(run),
         "failures": failures(run.failed),
+        "shared": run.shared,
     }
     page = path / "report.html"
     partial = page.with_name(page.name + ".partial")

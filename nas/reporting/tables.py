@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nas.architecture import Architecture
 from nas.drawing import words
@@ -66,7 +66,11 @@ def costs(run: Run) -> list[Cost]:
     """Of each search and of the final training, and last of all together; of those that there were."""
     arms = {"search": run.search, "random": run.random, "final": run.final, "distilled": run.distilled}
     found = [_cost(ARMS[arm], rows) for arm, rows in arms.items() if rows]
-    return [*found, _cost("together", [*run.tried, *run.again])] if len(found) > 1 else found
+    together = _cost("together", [*run.tried, *run.again])
+    if each := run.taught:
+        found.insert(0, Cost("training of shared weights", 0, 0, 0, sum(each), len(each), max(each)))
+        together = replace(together, seconds=together.seconds + sum(each), epochs=together.epochs + len(each))
+    return [*found, together] if len(found) > 1 else found
 
 
 def _cost(name: str, rows: Sequence[Tried]) -> Cost:
@@ -150,7 +154,7 @@ def ablation(run: Run, best: Tried, effects: Sequence[tuple[str, Sequence[Effect
         hidden += " Not all were given as many epochs, which moves the accuracy too."
     caption = (
         "Ablation: the chosen network as the search saw it, and networks that were tried and differ from it in one "
-        "choice (and what follows from it). One training each, so that small differences may be "
+        "choice (and what follows from it). Each was seen once, so that small differences may be "
         f"chance.{hidden}"
     )
     head = ("choice", "validation accuracy (%)", "difference (points)", "parameters", "epochs")
@@ -174,7 +178,7 @@ def trade_offs(run: Run) -> Table | None:
     ]
     caption = (
         f"The front of {', '.join(names)}: of all networks that were tried those that no other beats in everything, as "
-        "the search saw them. One training each, so that small differences in accuracy may be chance."
+        "the search saw them. Each was seen once, so that small differences in accuracy may be chance."
     )
     costs = (names[n].removeprefix("-") for n in others)
     head = ("network", "validation accuracy (%)", "parameters", *costs, "trial")

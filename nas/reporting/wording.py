@@ -49,6 +49,11 @@ NO_INTERVAL = {  # by whether both have several seeds
     False: "With one seed each it cannot be said whether that is more than chance.",
     True: "All seeds of each agree, so there is no interval, and it cannot be said whether that is more than chance.",
 }
+LUCKY = "the best of many single trainings is flattered by chance"
+RANKED = (
+    "The search compared networks by the accuracy that each has with weights that all share, which is not what it has "
+    "once it is trained. So the finalists were trained from scratch with fresh seeds, and compared by these."
+)
 UNMEASURED = {  # by whether it was tried
     False: "It was not trained again with fresh seeds",
     True: "It has no accuracy of fresh seeds",
@@ -72,7 +77,7 @@ def headline(run: Run, again: Sequence[Finalist]) -> str:
     elif best is not None:
         accuracy, half, params, of = best.mean, best.half_width, best.first.params, ""
     else:
-        accuracy, half, params, of = run.ranked[0].score, None, run.ranked[0].params, ""
+        return f"{percent(run.ranked[0].score)} {run.measure}, {run.ranked[0].params:,} parameters"
     reach = "" if half is None else f" ± {points(half)}"
     held = "" if won is None or won.tested is None else f", {percent(won.tested)} on the test part"
     return f"{100 * accuracy:.2f}{reach} % validation accuracy{of}{held}, {params:,} parameters"
@@ -90,8 +95,8 @@ def answer(run: Run, again: Sequence[Finalist]) -> list[str]:
         failed = all_failed(run)
         said = [
             *([failed] if failed else []),
-            f"The best of {trials} has {percent(row.score)} validation accuracy, with {size(run, row.params)}.",
-            f"{UNMEASURED[bool(failed)]}, and the best of many single trainings is flattered by chance.",
+            f"The best of {trials} has {percent(row.score)} {run.measure}, with {size(run, row.params)}.",
+            f"{UNMEASURED[bool(failed)]}, and {'that only ranks networks' if run.shared else LUCKY}.",
         ]
     else:
         accuracy, params = percent(best.mean), size(run, best.first.params)
@@ -204,7 +209,7 @@ def flattered(run: Run, again: Sequence[Finalist]) -> list[str]:
     best = chosen(run, again)
     if best is None:
         return []
-    said = [FLATTERED]
+    said = [RANKED if run.shared else FLATTERED]
     if best.searched is not None:
         said.append(_fall(run, best, best.searched))
     if ahead := leads(again):
@@ -214,6 +219,8 @@ def flattered(run: Run, again: Sequence[Finalist]) -> list[str]:
             "fresh seeds."
         )
     deviation, number = seed_deviation(again), len(run.trained)
+    if run.shared:
+        return said
     if deviation is None:
         said.append("Each finalist was trained with one seed, so that nothing can be said of chance.")
     elif not deviation:
@@ -231,6 +238,8 @@ def flattered(run: Run, again: Sequence[Finalist]) -> list[str]:
 def _fall(run: Run, best: Finalist, searched: Tried) -> str:
     before, now = percent(searched.score), percent(best.mean)
     seeds = "its fresh seed" if len(best.values) == 1 else f"the mean of {len(best.values)} fresh seeds"
+    if run.shared:
+        return f"The chosen network had {before} with shared weights and has {now}, {seeds}."
     said = f"The chosen network had {before} in the search and has {now}, {seeds}"
     unlike = [
         *([f"{best.first.epochs:g} epochs against {searched.epochs:g}"] if best.longer else []),

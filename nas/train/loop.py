@@ -247,7 +247,7 @@ class _Passes:
         def forward() -> tuple[Tensor, Tensor]:
             with torch.autocast(self.device.type, self.format, enabled=self.format != torch.float32):
                 logits = self.network(x)
-                loss, hits = _score(logits, y, blend, self.recipe.label_smoothing)
+                loss, hits = score(logits, y, blend, self.recipe.label_smoothing)
                 return (loss if taught is None else taught.loss(logits, loss)), hits
 
         return forward
@@ -261,7 +261,7 @@ class _Passes:
 Labels = list[tuple[Tensor, Tensor]]  # class numbers (batch,), and the share (batch,) that they have of each sample
 
 
-def _score(logits: Tensor, y: Tensor, blend: Labels, smoothing: float) -> tuple[Tensor, Tensor]:
+def score(logits: Tensor, y: Tensor, blend: Labels, smoothing: float) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy with `y`, or with the labels of a blend where there are any, and the number of hits."""
     guessed = logits.detach().argmax(1)
     if not blend:
