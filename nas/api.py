@@ -19,7 +19,7 @@ def search(
     space: str | type[SearchSpace] = "mlp",
     budget: str | int | float | None = None,
     data: Any = "digits",
-    strategy: str | type[Strategy] = "evolution",
+    strategy: str | type[Strategy] = "predictor",
     *,
     monitors: Sequence[Monitor | str] = (),
     verbose: bool = False,

@@ -33,7 +33,7 @@ class Options:
     budget: int
     space: Any = "mlp"
     data: Any = "digits"
-    strategy: Any = "evolution"
+    strategy: Any = "predictor"
     objective: tuple[str, ...] = (ACCURACY,)
     trials: int | None = None
     time: float | None = None

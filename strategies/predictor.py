@@ -71,7 +71,7 @@ class Predictor(Strategy):
         initial: int = 8,
         parents: int = 10,
         proposals: int = 250,
-        batch: int = 1,
+        batch: int = 8,
         proxies: str = "none",
     ) -> None:
         super().__init__(space)
