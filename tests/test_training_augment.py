@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from nas.recipe import Recipe
 from nas.train import augment
 from nas.train.augment import augmentation, cutout, flip, freq_mask, mixup, rotate, shift, time_mask
-from nas.train.loop import _score
+from nas.train.loop import score
 
 IMAGES = torch.randn(64, 3, 8, 10, generator=Generator().manual_seed(0)) + 5  # nowhere zero
 WINDOWS = torch.randn(64, 11, 7, generator=Generator().manual_seed(1)) + 5
@@ -173,7 +173,7 @@ def test_the_loss_of_a_blend_is_that_of_both_labels(smoothing: float) -> None:
     logits, y, share = torch.randn(50, 4), torch.randint(4, (50,)), torch.rand(50)
     other = torch.randint(4, (50,))
     targets = share[:, None] * one_hot(y, 4) + (1 - share)[:, None] * one_hot(other, 4)
-    loss, hits = _score(logits, y, [(y, share), (other, 1 - share)], smoothing)
+    loss, hits = score(logits, y, [(y, share), (other, 1 - share)], smoothing)
     assert loss.item() == pytest.approx(cross_entropy(logits, targets, label_smoothing=smoothing).item(), rel=1e-5)
     assert hits.item() == pytest.approx(targets.gather(1, logits.argmax(1, keepdim=True)).sum().item(), rel=1e-5)
 
