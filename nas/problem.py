@@ -49,7 +49,7 @@ class Problem:
                 f"--objective {','.join(wanted)} is too much for strategy {words(spec)}, which weighs "
                 f"{made.objectives:g} at a time; give --strategy nsga2 or random"
             )
-        if self.options.one_shot is not None and type(made).plan is not Strategy.plan:
+        if self.options.one_shot is not None and made.paces:
             raise ValueError(
                 f"strategy {words(spec)} decides for how long networks are trained, which --one-shot does not train "
                 f"while it searches; give another, such as --strategy evolution"

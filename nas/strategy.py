@@ -31,6 +31,11 @@ class Strategy(ABC):
     def plan(self, epochs: int) -> None:  # noqa: B027  # most strategies need not know
         """Told before all else how many epochs a full training has. For strategies that choose fidelities."""
 
+    @property
+    def paces(self) -> bool:
+        """Whether it decides for how long candidates are trained."""
+        return type(self).plan is not Strategy.plan
+
     def look(self, dataset: Dataset) -> None:  # noqa: B027  # most strategies see candidates alone
         """Told after `plan`, before all else, what is to be learned. For strategies that look at untrained networks."""
 

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nas import plugins
-from nas.dataset import Dataset
 from nas.space import Candidate, SearchSpace
-from nas.strategy import Strategy
 from nas.trial import Trial
+from strategies._around import Around
 from strategies._rungs import EPOCHS, Rungs, levels
 
 
-class Asha(Strategy):
+class Asha(Around):
     """Candidates of the strategy `inner` get few epochs; the best 1/eta of a rung are trained on, without any barrier.
 
     A full training is the highest rung, and each below it has 1/eta of the epochs, down to `least` or to one. All rungs
@@ -28,18 +26,12 @@ class Asha(Strategy):
     """
 
     def __init__(self, space: SearchSpace, *, inner: str = "evolution", eta: int = 3, least: int = 1) -> None:
-        super().__init__(space)
+        super().__init__(space, inner)
         self.eta, self.least = eta, least
-        self.inner: Strategy = plugins.make("strategies", inner, Strategy, space)
-        if type(self.inner).plan is not Strategy.plan:
-            raise ValueError(f"inner must be a strategy that leaves the fidelity alone, got {inner!r}")
         self.plan(max(EPOCHS, least))
 
     def plan(self, epochs: int) -> None:
         self.rungs = Rungs(levels(epochs, self.eta, self.least), self.eta)
-
-    def look(self, dataset: Dataset) -> None:
-        self.inner.look(dataset)
 
     def ahead(self) -> float:
         """New ones for a promotion, and more as more are known; else promotions would all come at the end."""

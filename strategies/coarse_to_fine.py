@@ -7,15 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from nas import plugins
-from nas.dataset import Dataset
 from nas.space import Candidate, SearchSpace
-from nas.strategy import Strategy
 from nas.trial import Trial, best_first
+from strategies._around import Around
+from strategies._options import at_least
 from strategies._rungs import EPOCHS, Lineage
 
 
-class CoarseToFine(Strategy):
+class CoarseToFine(Around):
     """Rounds of `first` trials, twice as many, four times as many, ..., for nobody says how many there will be.
 
     A share of `coarse` of each are candidates of the strategy `inner`, trained for a share of `epochs` of a full
@@ -34,16 +33,11 @@ class CoarseToFine(Strategy):
         first: int = 8,
         best: int = 3,
     ) -> None:
-        super().__init__(space)
+        super().__init__(space, inner)
         for name, share in (("coarse", coarse), ("epochs", epochs)):
             if not 0 < share < 1:
                 raise ValueError(f"{name} must be a share in 0..1, neither of them, got {share}")
-        for name, number, least in (("first", first, 2), ("best", best, 1)):
-            if number < least:
-                raise ValueError(f"{name} must be at least {least}, got {number}")
-        self.inner: Strategy = plugins.make("strategies", inner, Strategy, space)
-        if type(self.inner).plan is not Strategy.plan:
-            raise ValueError(f"inner must be a strategy that leaves the fidelity alone, got {inner!r}")
+        at_least(first=(first, 2), best=(best, 1))
         self.coarse, self.epochs, self.first, self.best = coarse, epochs, first, best
         self.told = 0
         self.tried: list[Trial] = []  # the best coarse trials, each candidate once
@@ -53,9 +47,6 @@ class CoarseToFine(Strategy):
 
     def plan(self, epochs: int) -> None:
         self.low = max(1, round(self.epochs * epochs)) / epochs
-
-    def look(self, dataset: Dataset) -> None:
-        self.inner.look(dataset)
 
     def ahead(self) -> float:
         left, is_coarse = self._left(self.told)

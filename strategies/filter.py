@@ -6,33 +6,30 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nas import plugins
 from nas.dataset import Dataset
 from nas.proxies import Proxies
 from nas.space import Candidate, SearchSpace
-from nas.strategy import Exhausted, Strategy
+from nas.strategy import Exhausted
 from nas.trial import Trial
+from strategies._around import Around
 
 
-class Filter(Strategy):
+class Filter(Around):
     """Of every `of` candidates of the strategy `inner` the one of which `proxy` promises most.
 
     `inner` is told of that one alone.
     """
 
     def __init__(self, space: SearchSpace, *, inner: str = "evolution", proxy: str = "nwot", of: int = 4) -> None:
-        super().__init__(space)
+        super().__init__(space, inner)
         if of < 2:
             raise ValueError(f"of must be at least 2, for of one there is nothing to choose, got {of}")
-        self.inner: Strategy = plugins.make("strategies", inner, Strategy, space)
-        if type(self.inner).plan is not Strategy.plan:
-            raise ValueError(f"inner must be a strategy that leaves the fidelity alone, got {inner!r}")
         self.proxies, self.of = Proxies(proxy), of
         if len(self.proxies.names) > 1:
             raise ValueError(f"proxy must be one, for what is the best by several is not defined, got {proxy!r}")
 
     def look(self, dataset: Dataset) -> None:
-        self.inner.look(dataset)
+        super().look(dataset)
         self.proxies.look(dataset)
 
     def ahead(self) -> float:

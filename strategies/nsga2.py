@@ -11,6 +11,7 @@ from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
 from nas.trial import Trial
 from strategies._beginning import beginning, check_start
+from strategies._options import at_least
 
 AGAIN = 10  # mutations more, at most, of a child that has been told already
 Values = npt.NDArray[np.float64]  # (n, objectives), to be maximised
@@ -31,8 +32,7 @@ class NSGA2(Strategy):
         self, space: SearchSpace, *, population: int = 10, crossover: float = 0.5, start: str = "default"
     ) -> None:
         super().__init__(space)
-        if population < 2:
-            raise ValueError(f"population must be at least 2, got {population}")
+        at_least(population=(population, 2))
         if not 0 <= crossover <= 1:
             raise ValueError(f"crossover must be a probability in 0..1, got {crossover}")
         self.size, self.crossover, self.start = population, crossover, check_start(start)

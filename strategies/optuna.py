@@ -22,6 +22,7 @@ from nas.ops import Scalar
 from nas.space import Candidate, SearchSpace, weighted
 from nas.strategy import Strategy
 from nas.trial import Trial
+from strategies._options import at_least
 from strategies._parameters import Parameter, Parameters
 
 need("strategy optuna", "optuna", "optuna")
@@ -51,8 +52,7 @@ class Optuna(Strategy):
         super().__init__(space)
         if sampler not in SAMPLERS:
             raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
-        if population < 2:
-            raise ValueError(f"population must be at least 2, got {population}")
+        at_least(population=(population, 2))
         if not 0 <= init_seed < 2**32:
             raise ValueError(f"init_seed must be in 0..2**32 - 1, got {init_seed}")
         if sampler == "cmaes":

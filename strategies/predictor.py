@@ -20,6 +20,7 @@ from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
 from nas.trial import Trial
 from strategies._gaussian_process import Encoding, Floats, Kernel, Posterior, expected_improvement, fit, warped
+from strategies._options import at_least
 
 GROWTH = 1.1  # the model is fitted anew when so many times as many trials have been told
 SUBSET = 300  # trials that it reads, at most: the better ones, and every so many of the others
@@ -75,14 +76,7 @@ class Predictor(Strategy):
         proxies: str = "none",
     ) -> None:
         super().__init__(space)
-        for name, value, least in (
-            ("initial", initial, 2),
-            ("parents", parents, 1),
-            ("proposals", proposals, 1),
-            ("batch", batch, 1),
-        ):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+        at_least(initial=(initial, 2), parents=(parents, 1), proposals=(proposals, 1), batch=(batch, 1))
         self.initial, self.parents, self.proposals, self.batch = initial, parents, proposals, batch
         self.proxies = None
         if proxies != "none":

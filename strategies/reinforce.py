@@ -14,6 +14,7 @@ from nas.ops import Scalar
 from nas.space import Candidate, SearchSpace, weighted
 from nas.strategy import Strategy
 from nas.trial import Trial
+from strategies._options import at_least
 from strategies._policy import Adam, Policy, Replay, RollOut, decisions
 
 BEST = 8  # networks that the controller imitates
@@ -46,9 +47,7 @@ class Reinforce(Strategy):
         init_seed: int = 0,
     ) -> None:
         super().__init__(space)
-        for name, count in (("batch", batch), ("passes", passes)):
-            if count < 1:
-                raise ValueError(f"{name} must be at least 1, got {count}")
+        at_least(batch=(batch, 1), passes=(passes, 1))
         for name, value in (("lr", lr), ("clip", clip)):
             if not 0 < value <= MOST:
                 raise ValueError(f"{name} must be above 0 and at most {MOST:,}, got {value}")

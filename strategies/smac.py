@@ -17,6 +17,7 @@ from nas.ops import Scalar
 from nas.space import Candidate, SearchSpace, weighted
 from nas.strategy import Strategy
 from nas.trial import Trial
+from strategies._options import at_least
 from strategies._parameters import Parameter, Parameters
 
 need("strategy smac", "smac", "smac")
@@ -42,9 +43,7 @@ class Smac(Strategy):
 
     def __init__(self, space: SearchSpace, *, startup: int = 10, challengers: int = 1000, searches: int = 10) -> None:
         super().__init__(space)
-        for name, value, least in (("startup", startup, 2), ("challengers", challengers, 1), ("searches", searches, 1)):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+        at_least(startup=(startup, 2), challengers=(challengers, 1), searches=(searches, 1))
         self.startup, self.challengers, self.searches = startup, challengers, searches
         self.told: list[Configuration] = []
         self.costs: list[float] = []

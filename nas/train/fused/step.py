@@ -6,6 +6,7 @@ tensors of its own. Nothing in here asks the device for a value.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -19,7 +20,7 @@ from nas.train.fused.tape import Tape
 from nas.train.resident import Resident
 
 
-class _Step:
+class _Step(ABC):
     """What both kinds of steps do: call it with the rows of its samples."""
 
     def __init__(self, tape: Tape, smoothing: Sequence[float], data: Resident, shape: Shape, totals: Tensor) -> None:
@@ -36,8 +37,9 @@ class _Step:
         else:
             self._recording.take(self.take)
 
+    @abstractmethod
     def take(self) -> None:
-        raise NotImplementedError
+        """The step itself, on what lies in `rows`."""
 
     def _read(self) -> Tensor:
         """Put the samples where the tape takes them; class numbers of each member, or of all (1, batch)."""
