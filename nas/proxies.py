@@ -127,7 +127,7 @@ class Proxies:
         self.names = [*dict.fromkeys(names.split("+"))]
         for name in self.names:
             if name not in MEASURED and name not in COUNTED:
-                raise ValueError(f"there is no proxy {name!r}; {nearest(name, [*MEASURED, *COUNTED])}")
+                raise ValueError(f"there is no proxy {name!r} in {names!r}; {nearest(name, [*MEASURED, *COUNTED])}")
         self.look(None)
 
     def look(self, dataset: Dataset | None) -> None:

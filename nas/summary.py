@@ -22,7 +22,7 @@ def print_result(result: Result, options: Options, console: Console, quiet: bool
         failed = len(result.trials)
         line = f"No network was trained to the end ({failed} of {failed} trials failed); see {result.path}/errors.log"
         if not failed:
-            line = f"Stopped before the first network was trained; the same command begins again in {result.path}"
+            line = f"Stopped before the first network was trained; the same command goes on in {result.path}"
         console.print(line, highlight=False, soft_wrap=True, markup=False)
         return
     if quiet:

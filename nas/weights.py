@@ -28,6 +28,17 @@ def save_weights(state: dict[str, Any], path: Path) -> None:
         raise OSError(f"the weights cannot be written to {path}: {error}") from None
 
 
+def intact(path: Path) -> bool:
+    """Whether a file of weights is there, and whole."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy"):
+            return True
+    except (OSError, SafetensorError):
+        return False
+
+
 def load_weights(network: Network, path: Path) -> bool:
     """Whether the network now has the weights of a file, which may be missing or damaged."""
     from safetensors import SafetensorError

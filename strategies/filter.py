@@ -13,6 +13,8 @@ from nas.strategy import Exhausted
 from nas.trial import Trial
 from strategies._around import Around
 
+MOST = 1000  # candidates for each that is trained
+
 
 class Filter(Around):
     """Of every `of` candidates of the strategy `inner` the one of which `proxy` promises most.
@@ -22,8 +24,8 @@ class Filter(Around):
 
     def __init__(self, space: SearchSpace, *, inner: str = "evolution", proxy: str = "nwot", of: int = 4) -> None:
         super().__init__(space, inner)
-        if of < 2:
-            raise ValueError(f"of must be at least 2, for of one there is nothing to choose, got {of}")
+        if not 2 <= of <= MOST:
+            raise ValueError(f"of must be in 2..{MOST}, got {of}")
         self.proxies, self.of = Proxies(proxy), of
         if len(self.proxies.names) > 1:
             raise ValueError(f"proxy must be one, for what is the best by several is not defined, got {proxy!r}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -205,12 +206,27 @@ def test_an_interrupted_search_that_goes_on_is_the_uninterrupted_one(tmp_path: P
     assert timeless(second.final) == timeless(whole.final)
 
 
-def test_weights_that_are_gone_are_trained_again_to_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage", [Path.unlink, lambda file: os.truncate(file, 500), lambda file: file.write_text("x")]
+)
+def test_weights_that_are_gone_or_damaged_are_trained_again_to_the_same(
+    tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
     whole = search(tmp_path / "whole", trials=16)
     search(tmp_path / "cut", trials=16, monitors=[Interrupt(10)])
     for file in (tmp_path / "cut" / "one_shot").glob("*.safetensors"):
-        file.unlink()
+        damage(file)
     assert timeless(search(tmp_path / "cut", trials=16).trials) == timeless(whole.trials)
+
+
+@pytest.mark.parametrize(("epochs", "warned"), [(2, True), (60, False)])
+def test_weights_that_have_learned_little_are_said_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], epochs: int, warned: bool
+) -> None:
+    shared = {"rounds": 1, "epochs": epochs}
+    search(tmp_path / "run", one_shot=shared, trials=3, fix={"lr": 1e-7 if warned else 1e-2}, verbose=True)
+    said = capsys.readouterr()
+    assert ("the shared weights have learned little" in said.out + said.err) == warned
 
 
 def test_more_trials_of_the_same_search_are_evaluated_with_the_last_weights(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"one_shot": "round=3"}, "did you mean 'rounds'"),
     ({"one_shot": "rounds=0"}, "rounds must be a whole number"),
     ({"one_shot": 3}, "got 3"),
+    ({"one_shot": "rounds=100,epochs=3"}, r"epochs 3 must be as many as the rounds \(100\)"),
 ]
 
 

@@ -43,7 +43,7 @@ def test_one_trial_is_reported_with_what_it_cannot_tell(tmp_path: Path) -> None:
     page = report(make(tmp_path / "run", [row(0, 0.625)]))
     assert "The best of 1 trial has 62.50 % validation accuracy" in page.text
     assert "There was no final training" in page.text
-    assert "Importance needs at least 10 trained networks; there are 1." in page.text
+    assert "Importance needs at least 10 networks; there are 1." in page.text
     assert "There is nothing to compare" in page.text
 
 

@@ -55,7 +55,7 @@ def test_importance_finds_the_choice_that_the_accuracy_follows_and_the_epochs_th
     assert found.skill > 0.8
     assert found == importance(rows)
     assert encoded(rows).shape == (120, 4)
-    assert reason_against(rows[:9]) == "Importance needs at least 10 trained networks; there are 9."
+    assert reason_against(rows[:9]) == "Importance needs at least 10 networks; there are 9."
 
 
 def test_the_mean_of_an_option_has_students_interval_as_worked_by_hand() -> None:

@@ -41,6 +41,7 @@ REFUSED = {  # of every strategy, options that it must refuse, and the value tha
     "filter": {
         "of=1": "1",
         "of=2.5": "2.5",
+        "of=1000000": "1000000",
         "proxy=synflw": "synflw",
         "proxy=nwot+params": "nwot+params",
         "inner=asha": "asha",

@@ -28,7 +28,10 @@ def read_one_shot(key: str, value: Any) -> dict[str, int] | None:
             raise ValueError(f"{key} has no {name!r}; {nearest(str(name), USUAL)}")
         if isinstance(number, bool) or not str(number).isdecimal() or int(number) < USUAL[name]:
             raise ValueError(f"{key} {name} must be a whole number of at least {USUAL[name]}, got {number!r}")
-    return {**USUAL, **{name: int(number) for name, number in given.items()}}
+    found = {**USUAL, **{name: int(number) for name, number in given.items()}}
+    if 0 < found["epochs"] < found["rounds"]:
+        raise ValueError(f"{key} epochs {found['epochs']} must be as many as the rounds ({found['rounds']}), or more")
+    return found
 
 
 def check_one_shot(

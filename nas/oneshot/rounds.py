@@ -32,12 +32,14 @@ from nas.placement import Placement
 from nas.space import Candidate, SearchSpace
 from nas.store import RunDirectory, TrialLog
 from nas.trial import Row, Trial
+from nas.weights import intact
 
 POOL = 500  # networks drawn for the first round
 TEACHING = 0.7  # of the search's time, what the training of the shared weights may take
 LESSON = 10.0  # seconds that one should take: what a crash costs, and how often progress is told
 MANY = 10  # times the epochs of a network by itself, that the shared weights are trained
 TRIED = 16  # networks that tell how long an epoch takes
+LITTLE = 0.1  # of the way from guessing to knowing: what shared weights should have learned at least
 STATE = "training.pt"
 
 
@@ -93,9 +95,9 @@ class Rounds:
         return (self.options.time or math.inf) * self.options.search_share * (number + 1) / self.number
 
     def _trained(self, number: int, log: TrialLog) -> Path:
-        """The weights of a round. Where they are missing they are trained again, with the same trials to the same."""
+        """The weights of a round. Where they are not whole they are trained again, with the same trials to the same."""
         file, began = self._file(number), time.monotonic()
-        if file.exists() and number < len(self.plan) and "elapsed" in self.plan[number]:
+        if number < len(self.plan) and "elapsed" in self.plan[number] and intact(file):
             return file
         before = self._trained(number - 1, log) if number else None
         self.folder.mkdir(exist_ok=True)
@@ -108,9 +110,20 @@ class Rounds:
         if "elapsed" not in self.plan[number]:
             spent = max(time.monotonic() - began, sum(row["seconds"] for row in rows))
             self._note(number, elapsed=log.elapsed + spent, curve=rows)
+        self._doubt(rows[-1]["train_accuracy"])
         for left in (lesson.state, *filter(None, [before])):
             left.unlink(missing_ok=True)
         return file
+
+    def _doubt(self, accuracy: float) -> None:
+        """Warn where weights with such an accuracy on the training part have little to rank networks by."""
+        guessing = float(np.bincount(self.evaluator.dataset.train.y).max() / len(self.evaluator.dataset.train))
+        if self.console and accuracy < guessing + LITTLE * (1 - guessing):
+            self.console.print(
+                f"warning: the shared weights have learned little: {accuracy:.1%} of the training samples, where "
+                f"guessing has {guessing:.1%}; give them more, such as --one-shot epochs={MANY * self.options.epochs}",
+                style="yellow", highlight=False, markup=False, soft_wrap=True,
+            )  # fmt: skip
 
     def _lesson(self, number: int, trials: Sequence[Trial], before: Path | None) -> Lesson:
         """The first epoch of a round's training."""

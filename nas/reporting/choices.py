@@ -46,7 +46,7 @@ def _several(found: Importance) -> int:
 
 
 def _explained(found: Importance, shown: int) -> str:
-    of = f"{found.trials:,} trained networks" + (f", drawn from {found.of:,}" if found.of > found.trials else "")
+    of = f"{found.trials:,} networks" + (f", drawn from {found.of:,}" if found.of > found.trials else "")
     learned = (
         f"On networks that it has not seen the forest explains {100 * found.skill:.0f} % of the variance."
         if found.skill > 0
@@ -88,10 +88,10 @@ def panels(effects: Sequence[tuple[str, Sequence[Effect]]], found: Importance | 
         _panel(axes, *shown[n], room=heights[n // COLUMNS])
         axes.set_xlim(*limits)
         axes.tick_params(labelbottom=True)
-    figure.supxlabel("mean validation accuracy (%)", size=9, color="#333333")
+    figure.supxlabel("mean accuracy in the search (%)", size=9, color="#333333")
     hidden = f" {len(shown)} of {len(effects)} choices; the table has all." if len(effects) > len(shown) else ""
     caption = (
-        "Mean accuracy of the trained networks with each option, its 95 % interval (Student's t; cut at the frame; "
+        "Mean accuracy in the search of networks with each option, its 95 % interval (Student's t; cut at the frame; "
         "none for a single network, or where all agree), and in brackets their number. The strategy keeps what was "
         "good, so that an option is also seen in the company it was kept in: these are means, not effects of the "
         f"option alone.{hidden}"

@@ -35,7 +35,8 @@ def tuning(run: Run) -> str:
     allowed += [duration(float(run.config["time"]))] if run.config.get("time") else []
     limits = f" (allowed: {' and '.join(allowed)})" if allowed else ""
     rows = [*run.tried, *run.again]
-    seconds, epochs = sum(row.seconds for row in rows), sum(row.epochs for row in rows)
+    seconds = sum(run.taught) + sum(row.seconds for row in rows)
+    epochs = len(run.taught) + sum(row.epochs for row in rows)
     arms = [(len(run.search), "of the search"), (len(run.random), "of random search")]
     trials = " and ".join(f"{count(number, 'trial')} {name}" for number, name in arms if number) or "no trial"
     again = f", {count(len(run.again), 'final training')}" if run.again else ""

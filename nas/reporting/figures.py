@@ -72,7 +72,7 @@ def _progress_alt(run: Run) -> str:
         ranked = best_first(_arm(run, arm))
         if ranked:
             ends.append(f"{ARMS[arm]} reaches {100 * ranked[0].score:.2f} % in {_count(len(_arm(run, arm)), 'trial')}")
-    return "Best validation accuracy so far over trials and over time: " + "; ".join(ends)
+    return f"Best {run.measure} so far over trials and over time: " + "; ".join(ends)
 
 
 def _course(axes: Axes, arm: str, places: Sequence[float], rows: Sequence[Tried]) -> None:
@@ -128,7 +128,8 @@ def sizes(run: Run, again: Sequence[Finalist]) -> Drawn:
     hidden = f" {_count(below, 'trial')} below the frame." if below else ""
     smallest, largest = format_size(best[0].params), format_size(best[-1].params)
     alt = f"Accuracy against parameters of {_count(len(run.trained), 'network')}; the Pareto front has {len(best)}"
-    caption = f"Each point is a network as the search saw it, with one seed; the line joins the {len(best)} that no "
+    seen = "shared weights" if run.shared else "one seed"
+    caption = f"Each point is a network as the search saw it, with {seen}; the line joins the {len(best)} that no "
     caption += f"network of their size or smaller beats (the Pareto front).{hidden}"
     return Drawn(name, heading, caption, figure, f"{alt}, from {smallest} to {largest} parameters")
 

@@ -61,7 +61,7 @@ def varied(rows: Sequence[Tried]) -> list[str]:
 def reason_against(rows: Sequence[Tried]) -> str | None:
     """Why no importance can be told from these trials, in a sentence; None where it can."""
     if len(rows) < LEAST:
-        return f"Importance needs at least {LEAST} trained networks; there are {len(rows)}."
+        return f"Importance needs at least {LEAST} networks; there are {len(rows)}."
     if len({row.score for row in rows}) == 1:
         return "All networks have the same accuracy, so that no choice can be seen to matter."
     if not varied(rows):
@@ -70,7 +70,7 @@ def reason_against(rows: Sequence[Tried]) -> str | None:
 
 
 def importance(rows: Sequence[Tried]) -> Importance:
-    """Of the choices of trained networks, for which `reason_against` knows nothing to say. The same rows, the same."""
+    """Of the choices of networks, for which `reason_against` knows nothing to say. The same rows, the same."""
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.inspection import permutation_importance
     from sklearn.model_selection import KFold

@@ -157,7 +157,7 @@ def ablation(run: Run, best: Tried, effects: Sequence[tuple[str, Sequence[Effect
         "choice (and what follows from it). Each was seen once, so that small differences may be "
         f"chance.{hidden}"
     )
-    head = ("choice", "validation accuracy (%)", "difference (points)", "parameters", "epochs")
+    head = ("choice", f"{run.measure} (%)", "difference (points)", "parameters", "epochs")
     return Table(caption, head, tuple(rows))
 
 
@@ -181,7 +181,7 @@ def trade_offs(run: Run) -> Table | None:
         "the search saw them. Each was seen once, so that small differences in accuracy may be chance."
     )
     costs = (names[n].removeprefix("-") for n in others)
-    head = ("network", "validation accuracy (%)", "parameters", *costs, "trial")
+    head = ("network", f"{run.measure} (%)", "parameters", *costs, "trial")
     return Table(caption, head, tuple(rows)) if rows else None
 
 
@@ -224,7 +224,7 @@ def _means(effects: Sequence[tuple[str, Sequence[Effect]]]) -> Table | None:
             mean = f"{100 * effect.mean:.2f}"
             rows.append((f"{words.spoken(name)} = {effect.option}", mean, half, str(effect.trials)))
     caption = (
-        "Mean validation accuracy of the networks with each option of the choices that matter most. No network was "
+        "Mean accuracy in the search of the networks with each option of the choices that matter most. No network was "
         "tried that differs from the chosen one in one choice, so that these are means over whatever else differed."
     )
     head = ("option", "mean accuracy (%)", "95 % interval (± points)", "networks")

@@ -52,7 +52,7 @@ NO_INTERVAL = {  # by whether both have several seeds
 LUCKY = "the best of many single trainings is flattered by chance"
 RANKED = (
     "The search compared networks by the accuracy that each has with weights that all share, which is not what it has "
-    "once it is trained. So the finalists were trained from scratch with fresh seeds, and compared by these."
+    "once it is trained. So the best were trained from scratch with fresh seeds, and judged by these."
 )
 UNMEASURED = {  # by whether it was tried
     False: "It was not trained again with fresh seeds",
