@@ -48,35 +48,36 @@ class Encoding:
 
     def __call__(self, rows: Sequence[dict[str, Scalar]]) -> Floats:
         """(rows, columns)"""
-        columns = [table[[_code(codes, row.get(name)) for row in rows]] for name, codes, table in self.forks]
+        columns = [table[[codes[row.get(name)] for row in rows]] for name, codes, table in self.forks]
         for name, known in self.measured:
             places = np.interp(_finite([float(row[name]) for row in rows]), known, np.linspace(0, 1, len(known)))
             columns.append(places[:, np.newaxis])
         return np.hstack(columns)
 
 
-def _table(options: list[Scalar]) -> tuple[dict[Scalar, int], Floats]:
+class _Codes(dict[Any, int]):
+    """Of each option the row of its fork's table; of what no told candidate was offered that of the nearest number."""
+
+    def __missing__(self, value: Any) -> int:
+        numbers = value is not None and is_number(value) and all(map(is_number, self))
+        return nearest_to(value, list(self)) if numbers else -1
+
+
+def _table(options: list[Scalar]) -> tuple[_Codes, Floats]:
     """Of each option its row of the table, (options + 1, columns), whose last row is that of a fork not asked."""
     n = len(options)
     if n == 2 or not all(map(is_number, options)):
-        return {option: i for i, option in enumerate(options)}, np.sqrt(0.5) * np.eye(n + 1)
+        return _Codes(zip(options, range(n), strict=True)), np.sqrt(0.5) * np.eye(n + 1)
     options = sorted(options)
     steps = min(n - 1, STEPS)
     place = np.append(np.arange(n) / (n - 1), 0.5)[:, None] * steps
     ladder = np.clip(place - np.arange(steps), 0, 1) / np.sqrt(steps)  # squared distance: about |rank - rank'| / n
-    return {option: i for i, option in enumerate(options)}, np.hstack([ladder, np.eye(n + 1)[:, -1:]])
+    return _Codes(zip(options, range(n), strict=True)), np.hstack([ladder, np.eye(n + 1)[:, -1:]])
 
 
 def _finite(values: Sequence[float]) -> Floats:
     found: Floats = np.nan_to_num(np.asarray(values, dtype=float), neginf=LOWEST)
     return found
-
-
-def _code(codes: dict[Scalar, int], value: Any) -> int:
-    code = codes.get(value)
-    if code is None and is_number(value):  # an option that no told candidate was offered
-        return nearest_to(value, list(codes)) if all(map(is_number, codes)) else -1
-    return -1 if code is None else code
 
 
 @dataclass(frozen=True)

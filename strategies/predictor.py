@@ -13,6 +13,7 @@ from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 from nas.dataset import Dataset
 from nas.ops import Scalar
@@ -30,6 +31,7 @@ CHANGES = (1, 1, 2, 3)  # decisions in which a proposal differs from its parent,
 FAR = 5  # one proposal in so many differs in half of its decisions
 MEASURED = 16  # proposals whose proxies are measured
 PROXY = "proxy "  # before the name of one, among the choices
+SMALL = ThreadpoolController()  # matrices of 300 rows: a second thread makes them slower, and takes a worker's core
 
 Values = dict[str, Scalar]
 Promise = Callable[[Sequence[Values]], Floats]
@@ -99,6 +101,10 @@ class Predictor(Strategy):
         self.seen.add(_identity(trial.candidate.values))
 
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
+        with SMALL.limit(limits=1, user_api="blas"):
+            return self._next(rng, pending)
+
+    def _next(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
         asked = len(self.trials) + len(pending)
         if asked < self.initial:
             return self.space.sample(rng) if asked else self.space.default()
@@ -147,13 +153,21 @@ class Predictor(Strategy):
         """What to wish for; nothing is drawn yet, for that takes milliseconds each."""
         open_ = [[choice for choice in parent.choices if len(choice.options) > 1] for parent in parents]
         bases = [(parent.values, forks) for parent, forks in zip(parents, open_, strict=True) if forks]
-        for number in range(self.proposals if bases else 0):
-            base, changeable = bases[int(rng.integers(len(bases)))]
-            changes = len(changeable) // 2 if number % FAR == 0 else CHANGES[int(rng.integers(len(CHANGES)))]
+        if not bases:
+            return
+        chosen = rng.integers(len(bases), size=self.proposals)
+        forks = np.array([len(forks) for _, forks in bases])[chosen]
+        far = np.arange(self.proposals) % FAR == 0
+        changes = np.minimum(np.where(far, np.maximum(forks // 2, 1), rng.choice(CHANGES, self.proposals)), forks)
+        order, others = rng.random((2, self.proposals, forks.max()))
+        order[np.arange(forks.max()) >= forks[:, np.newaxis]] = 1.0  # beyond the forks of this base
+        columns = chosen.tolist(), changes.tolist(), order.argsort(axis=1).tolist(), others.tolist()
+        for which, count, places, chances in zip(*columns, strict=True):
+            base, changeable = bases[which]
             values = dict(base)
-            for i in rng.choice(len(changeable), size=min(max(1, changes), len(changeable)), replace=False):
-                choice = changeable[i]
-                other = int(rng.integers(len(choice.options) - 1))
+            for place, chance in zip(places[:count], chances, strict=False):
+                choice = changeable[place]
+                other = int(chance * (len(choice.options) - 1))
                 values[choice.name] = choice.options[other + (other >= choice.index)]
             yield values
 
