@@ -91,7 +91,7 @@ def test_a_shift_moves_all_content_by_up_to_so_many_pixels_with_zeros_behind() -
 def test_a_rotation_turns_pixels_by_the_angle_on_images_of_any_sides(
     monkeypatch: pytest.MonkeyPatch, height: int, width: int, degrees: float
 ) -> None:
-    monkeypatch.setattr(torch, "rand", lambda n, device: torch.ones(n))  # the largest angle
+    monkeypatch.setattr(torch, "rand", lambda n, device, generator: torch.ones(n))  # the largest angle
     x = torch.randn(2, 3, height, width, generator=Generator().manual_seed(0))
     turned = rotate(x, degrees)
     low = (height - min(height, width)) // 2, (width - min(height, width)) // 2
@@ -181,11 +181,11 @@ def test_the_loss_of_a_blend_is_that_of_both_labels(smoothing: float) -> None:
 def test_those_of_the_recipe_are_applied_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[tuple[str, Any]] = []
     for name in augment.ALONE:
-        monkeypatch.setitem(augment.ALONE, name, lambda x, amount, n=name: (called.append((n, amount)), x + 1)[1])
+        monkeypatch.setitem(augment.ALONE, name, lambda x, amount, _, n=name: (called.append((n, amount)), x + 1)[1])
     recipe = Recipe(flip=True, shift=2, rotate=5.0, cutout=3)
-    assert torch.equal(augmentation(recipe, (3, 8, 10))(IMAGES), IMAGES + 1 + 1 + 1 + 1)
+    assert torch.equal(augmentation(recipe, (3, 8, 10))(IMAGES, None), IMAGES + 1 + 1 + 1 + 1)
     assert called == [("flip", True), ("shift", 2), ("rotate", 5.0), ("cutout", 3)]
-    assert augmentation(Recipe(mixup=0.2), (5,))(IMAGES) is IMAGES
+    assert augmentation(Recipe(mixup=0.2), (5,))(IMAGES, None) is IMAGES
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ class Pupil:
 
     def loss(self, tensors: dict[str, Tensor], data: Resident, rows: Tensor, bits: Bits) -> tuple[Tensor, Tensor]:
         """Mean loss and hits of a batch, with these parameters."""
-        x, y = self.augment(data.samples(rows, self.shape)), data.y.index_select(0, rows)
+        x, y = self.augment(data.samples(rows, self.shape), None), data.y.index_select(0, rows)
         blend: Labels = []
         if self.recipe.mixup:
             x, others, share = mixup(x, self.recipe.mixup)

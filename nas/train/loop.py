@@ -22,6 +22,7 @@ from nas.train.checkpoint import Segment
 from nas.train.distil import Soft
 from nas.train.dropout import Bits, dropping
 from nas.train.initialise import initialise
+from nas.train.order import Order
 from nas.train.precision import autocast_type, make_scaler, memory_format
 from nas.train.resident import Resident, batch_of, batches
 from nas.train.snapshots import Snapshots, State
@@ -81,14 +82,14 @@ def train(
     Stops after `patience` epochs without a validation accuracy higher by more than `min_change`, at epoch
     `patience_from` or later. `soft` are what a teacher says of the data; with `snapshots` more weights are left than
     the best. A `segment` of a longer training goes on where the one before it stopped, on a CPU to the very bit. All
-    chance comes from `seed`, but for the order of the samples where `order` says it; torch's global generator is left
-    as it was. Raises `NotFinite`, what `watch` raises, and `ValueError` for a recipe that the data or the device does
-    not allow.
+    chance comes from `seed`, but for the order of the samples, and how they are augmented, where `order` says it;
+    torch's global generator is left as it was. Raises `NotFinite`, what `watch` raises, and `ValueError` for a recipe
+    that the data or the device does not allow.
     """
     device, watch = data.x.device, watch or Watch()
     stopping = Patience(patience, min_change, patience_from)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)  # augmentation draws from the global generator
+        torch.manual_seed(seed)  # mixup draws from the global generator
         network = Network(architecture)
         initialise(network, recipe.initialisation, Generator().manual_seed(seed))
         network.to(device, memory_format=memory_format(network))  # type: ignore[call-overload]  # typed for 4-D alone
@@ -162,7 +163,8 @@ def common(
     validation: Resident,
 ) -> dict[str, Any]:
     """What two segments of one training have in common."""
-    facts = {"network": network.plan.architecture.digest, "recipe": asdict(recipe), "seeds": list(seeds)}
+    seed, order = seeds
+    facts = {"network": network.plan.architecture.digest, "recipe": asdict(recipe), "seed": seed, "order": order}
     samples, rule = [len(data), len(validation)], [stopping.patience, stopping.min_change, stopping.patience_from]
     return {**facts, "horizon": segment.horizon, "samples": samples, "stopping": rule}
 
@@ -180,8 +182,8 @@ class _Passes:
         soft: Soft | None = None,
     ) -> None:
         self.network, self.recipe, self.data, self.soft = network, recipe, data, soft
-        self.bits, self.generator = Bits(seeds[0]), Generator().manual_seed(seeds[1])  # of dropout, of the order
         self.device, self.shape = data.x.device, network.plan.architecture.input_shape
+        self.bits, self.order = Bits(seeds[0]), Order(seeds[1], self.device)
         self.batch = batch_of(network.plan.architecture, recipe.batch_size, len(data))
         self.steps = len(batches(torch.empty(len(data)), self.batch))  # of an epoch
         self.format = autocast_type(network, recipe, self.device)
@@ -193,7 +195,7 @@ class _Passes:
     def state_dict(self) -> dict[str, Any]:
         """Where the training stands between two epochs, torch's global generators included."""
         states = {"network": self.network.state_dict(), "descent": self.descent.state_dict()}
-        chance = {"permutations": self.generator.get_state(), "dropout": self.bits.state, "cpu": torch.get_rng_state()}
+        chance = {"order": self.order.state, "dropout": self.bits.state, "cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             chance["cuda"] = torch.cuda.get_rng_state(self.device)
         return {**states, "average": self.average.state_dict(), "chance": chance}
@@ -202,7 +204,7 @@ class _Passes:
         self.network.load_state_dict(state["network"])
         self.descent.load_state_dict(state["descent"])
         self.average.load_state_dict(state["average"])
-        self.generator.set_state(state["chance"]["permutations"].cpu())
+        self.order.state = state["chance"]["order"]
         self.bits.state = state["chance"]["dropout"].cpu()
         torch.set_rng_state(state["chance"]["cpu"].cpu())
         if self.device.type == "cuda":
@@ -214,7 +216,7 @@ class _Passes:
             return self._epoch(watch)
 
     def _epoch(self, watch: Watch) -> dict[str, float]:
-        permutation = torch.randperm(len(self.data), generator=self.generator).to(self.device)
+        permutation = self.order.permutation(len(self.data)).to(self.device)
         losses, hits, norms = torch.zeros(3, device=self.device)
         samples, lr = 0, self.descent.schedule.lr
         for number, rows in enumerate(batches(permutation, self.batch), start=1):
@@ -234,7 +236,8 @@ class _Passes:
 
     def _forward(self, rows: Tensor) -> Forward:
         """What computes loss and hits of these samples, augmented once."""
-        x, y = self.augment(self.data.samples(rows, self.shape)), self.data.y.index_select(0, rows)
+        x = self.augment(self.data.samples(rows, self.shape), self.order.chance)
+        y = self.data.y.index_select(0, rows)
         blend: Labels = []
         taught = None if self.soft is None else self.soft.of(rows)
         if self.recipe.mixup:

@@ -9,6 +9,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from nas.train.augment import augmentation
 from nas.train.fused import hashed
 from nas.train.fused.descent import Descent
 from nas.train.fused.masks import masks_of
@@ -61,7 +62,7 @@ class Group:
     def __init__(self, trainings: Sequence[Training], data: Resident, validation: Resident) -> None:
         self.active, self.data, self.validation, self.device = list(trainings), data, validation, data.x.device
         self.shape, self.batch = trainings[0].member.architecture.input_shape, trainings[0].batch
-        self.generators = {t.member.order: t.generator for t in trainings}
+        self.order_of = {t.member.order: t.order for t in trainings}
         self._assemble()
         for place, training in enumerate(self.active):
             torch._foreach_copy_(self._place(place), training.begins)
@@ -72,6 +73,7 @@ class Group:
         members = [training.member for training in self.active]
         self.stack = Stack([training.chain for training in self.active], self.device)
         self.descent = Descent(self.stack, [member.recipe for member in members])
+        self.augment = augmentation(members[0].recipe, self.shape)
         self.smoothing = [member.recipe.label_smoothing for member in members]
         self.keys = torch.zeros(len(members), dtype=torch.int32, device=self.device)  # of dropout, where it is hashed
         self.totals, self.evaluated = (torch.zeros(n, len(members), device=self.device) for n in (4, 2))
@@ -79,7 +81,7 @@ class Group:
         self.steps: dict[tuple[int, bool], TrainingStep] = {}  # and whether it is the last of an epoch
         self.evaluations: dict[int, EvaluationStep] = {}
         distinct = list(dict.fromkeys(member.order for member in members))
-        self.generators = {order: self.generators[order] for order in distinct}
+        self.order_of = {order: self.order_of[order] for order in distinct}
         self.orders = [distinct.index(member.order) for member in members]
 
     def _place(self, place: int) -> list[Tensor]:
@@ -100,8 +102,8 @@ class Group:
                 if not training.failure and training.fitted.note(epoch, training.member.keep_last):
                     self._keep(place, training)
                 if ended or epoch == epochs:
-                    generator = self.generators[training.member.order]
-                    training.leave(self._place(place), self.descent.state_of(place), generator)
+                    order = self.order_of[training.member.order]
+                    training.leave(self._place(place), self.descent.state_of(place), order)
                     yield training
                 left += [] if ended else [place]
             if not left:
@@ -126,7 +128,7 @@ class Group:
 
     def train(self) -> list[float]:
         """One pass over the training data, at which a GPU may still be; the learning rates that it began with."""
-        orders = [torch.randperm(len(self.data), generator=g) for g in self.generators.values()]
+        orders = [order.permutation(len(self.data)) for order in self.order_of.values()]
         cut = batches(torch.stack(orders, 1).to(self.device), self.batch)
         turning, rates = self._turning(len(cut))
         self.totals.zero_()
@@ -158,8 +160,9 @@ class Group:
             masks = masks_of(self.stack, batch, streams, seeds, self.keys)
             self.tapes[batch] = Tape(self.stack, batch, self.orders, self.descent.gradients, masks)
         if (batch, last) not in self.steps:
-            told = self.data, self.shape, self.totals, self.descent
-            self.steps[batch, last] = TrainingStep(self.tapes[batch], self.smoothing, *told, last)
+            told = self.data, self.shape, self.totals, self.descent, last
+            chances = [order.chance for order in self.order_of.values()]
+            self.steps[batch, last] = TrainingStep(self.tapes[batch], self.smoothing, *told, self.augment, chances)
         return self.steps[batch, last]
 
     def evaluate(self) -> None:

@@ -22,15 +22,16 @@ from nas.train.fused.stack import parameters_of, statistics_of
 from nas.train.fused.ways import WAYS
 from nas.train.initialise import initialise
 from nas.train.loop import Fitted, NotFinite, Patience, common
+from nas.train.order import Order
 from nas.train.resident import Resident, batch_of, batches
 from nas.train.schedule import Schedule
 
 
 @dataclass
 class Member:
-    """What `train` would be told of it. `order` is the seed of the order of its samples.
+    """What `train` would be told of it. `order` is the seed of the order of its samples, and of their augmentation.
 
-    Batch size, input shape and the `family` of optimizers are those of the group.
+    Batch size, input shape, augmentations and the `family` of optimizers are those of the group.
     """
 
     architecture: Architecture
@@ -64,7 +65,7 @@ class Training:
         self.network.to(data.x.device)
         self.fitted, self.bits = Fitted(self.network), Bits(member.seed)
         self.schedule = Schedule(member.recipe, self.segment.horizon * self.steps)
-        self.generator = Generator().manual_seed(member.order)
+        self.order = Order(member.order, data.x.device)
         seeds = member.seed, member.order
         facts = common(self.network, member.recipe, seeds, self.segment, member.stopping, data, validation)
         hashes = WAYS[data.x.device.type].hashed  # dropout, and so the rest of a training, is another where it is drawn
@@ -86,16 +87,16 @@ class Training:
         self.stopping = Patience(**state["stopping"])
         self.schedule.load_state_dict(state["schedule"])
         self.bits.state = state["dropout"].cpu()
-        self.generator.set_state(state["order"].cpu())
+        self.order.state = state["order"]
         for row in self.fitted.curve:  # who watches sees the whole curve
             self.member.watch.epoch(row)
 
-    def leave(self, weights: Sequence[Tensor], optimizer: dict[str, Any], generator: Generator) -> None:
+    def leave(self, weights: Sequence[Tensor], optimizer: dict[str, Any], order: Order) -> None:
         """What a later segment goes on from, where there may be one."""
         if self.segment.after is None or self.failure:
             return
         now = {"weights": [tensor.clone() for tensor in weights], "optimizer": optimizer}
-        chance = {"dropout": self.bits.state, "order": generator.get_state()}
+        chance = {"dropout": self.bits.state, "order": order.state}
         reached = {"curve": self.fitted.curve, "best_epoch": self.fitted.best_epoch, "kept": self.network.state_dict()}
         rules = {"stopping": asdict(self.stopping), "schedule": self.schedule.state_dict()}
         self.segment.leave(self._of, {**now, **chance, **reached, **rules})

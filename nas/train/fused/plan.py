@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import inf
 
 from nas.architecture import Architecture
-from nas.recipe import AUGMENTATIONS, DEFAULTS, Recipe
+from nas.recipe import AUGMENTATIONS, Recipe
 from nas.space import Candidate
 from nas.train.fused.chain import Chain, chain_of
 
@@ -30,7 +30,8 @@ class Costs:
 
     Once for a group, for each layer of each member, for each operation of a matrix product, each element between the
     layers (normalisation, activation, dropout, both ways), each weight (norms, decay, optimizer). No more members than
-    `most` are asked for; a training of more than `large` parameters times samples of a batch is done alone.
+    `most` are asked for; a training of more than `large` parameters times samples of a batch is done alone, and so is
+    one that augments its samples unless `augments`.
     """
 
     once: float
@@ -40,13 +41,14 @@ class Costs:
     weight: float
     most: int
     large: float
+    augments: bool
 
 
 COSTS = {
-    "cpu": Costs(300e-6, 25e-6, 2e-11, 8e-9, 0.0, 32, inf),  # measured
+    "cpu": Costs(300e-6, 25e-6, 2e-11, 8e-9, 0.0, 32, inf, True),  # measured
     # by arithmetic alone: some 80 kernels of 2.5 us in a graph, three for a layer on eight branches, float32 of small
     # matrices at 20 TFLOP/s, and 120 and 70 bytes at 3 TB/s; from 5e9 on an eager step fills the chip
-    "cuda": Costs(200e-6, 3e-6, 5e-14, 4e-11, 2.5e-11, 64, 5e9),
+    "cuda": Costs(200e-6, 3e-6, 5e-14, 4e-11, 2.5e-11, 64, 5e9, False),  # a step that is recorded draws nothing
 }
 
 
@@ -77,13 +79,15 @@ def _likeness(candidate: Candidate, chain: Chain | None, costs: Costs) -> tuple[
     recipe = candidate.recipe
     if chain is None or recipe.optimizer not in FAMILIES or recipe.average != "none":
         return None
-    if any(getattr(recipe, name) != DEFAULTS[name] for name in AUGMENTATIONS) or not _float32(recipe, chain):
+    augmented = {name: amount for name in AUGMENTATIONS if (amount := getattr(recipe, name))}
+    if recipe.mixup or (augmented and not costs.augments) or not _float32(recipe, chain):
         return None
     if recipe.batch_size < FEW and any(block.normed == "batchnorm" for block in chain.blocks):
         return None
     if candidate.architecture.num_params * recipe.batch_size > costs.large:
         return None
-    return candidate.architecture.input_shape, candidate.fidelity, candidate.span, recipe.batch_size, family(recipe)
+    samples = candidate.architecture.input_shape, recipe.batch_size, *augmented.items()
+    return samples, candidate.fidelity, candidate.span, family(recipe)
 
 
 def _float32(recipe: Recipe, chain: Chain) -> bool:

@@ -10,9 +10,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from nas.ops import Shape
+from nas.train.augment import Augmentation
 from nas.train.fused.descent import Descent
 from nas.train.fused.graph import Recording
 from nas.train.fused.loss import Loss
@@ -43,16 +44,21 @@ class _Step(ABC):
 
     def _read(self) -> Tensor:
         """Put the samples where the tape takes them; class numbers of each member, or of all (1, batch)."""
-        for x, rows in zip(self.tape.xs, self.rows, strict=True):
-            x.copy_(self.data.samples(rows, self.shape).flatten(1))
+        for place, (x, rows) in enumerate(zip(self.tape.xs, self.rows, strict=True)):
+            x.copy_(self._samples(rows, place).flatten(1))
         labels = self.data.y.index_select(0, self.rows.view(-1)).view(self.rows.shape)
         return labels if len(labels) == 1 else labels.index_select(0, self.orders)
+
+    def _samples(self, rows: Tensor, place: int) -> Tensor:
+        """Those at `rows`, for the members of the order at this place."""
+        return self.data.samples(rows, self.shape)
 
 
 class TrainingStep(_Step):
     """Adds to the first of `totals`, (4, members), the sum of the losses, the hits and the norm of the gradient.
 
-    With `updates`, the norm of what was added to the weights over that of the weights goes to the last.
+    Samples are augmented, those of each order by its own of `chances`. With `updates`, the norm of what was added to
+    the weights over that of the weights goes to the last.
     """
 
     def __init__(
@@ -64,14 +70,19 @@ class TrainingStep(_Step):
         totals: Tensor,
         descent: Descent,
         updates: bool,
+        augment: Augmentation,
+        chances: Sequence[Generator],
     ) -> None:
-        self.descent, self.updates = descent, updates
+        self.descent, self.updates, self.augment, self.chances = descent, updates, augment, chances
         super().__init__(tape, smoothing, data, shape, totals)
 
     def __call__(self, rows: Tensor) -> None:
         if self.tape.masks is not None:
             self.tape.masks.prepare()
         super().__call__(rows)
+
+    def _samples(self, rows: Tensor, place: int) -> Tensor:
+        return self.augment(super()._samples(rows, place), self.chances[place])
 
     def take(self) -> None:
         labels = self._read()
