@@ -1,9 +1,9 @@
 """What searches of equal wall time hand over on two real tasks, strategy by strategy: digits, and frames of speech.
 
-`nas.search` as it comes, on two workers: half of the time is the search's, on a fifth of the frames; the other half goes
-into the final training of its best networks, with fresh seeds and on all. What is compared is what a user gets: the accuracy of the network handed over on
-the test part, and the mean of its final trainings on the validation part. A seed is a split of the digits; all
-strategies meet the same, in turn, each run in a process of its own.
+`nas.search` as it comes, on two workers: half of the time is the search's, on a fifth of the frames; the other half
+goes into the final training of its best networks, with fresh seeds and on all. What is compared is what a user gets:
+the accuracy of the network handed over on the test part, and the mean of its final trainings on the validation part. A
+seed is a split of the digits; all strategies meet the same, in turn, each run in a process of its own.
 
     python -m benchmarks.equal_time digits
     python -m benchmarks.equal_time frames --data FOLDER --time 180 --seeds 5
