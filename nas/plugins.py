@@ -73,6 +73,8 @@ def split(spec: str) -> tuple[str, dict[str, Any]]:
         key, equals, value = item.partition("=")
         if not equals:
             raise ValueError(f"{spec!r}: an option is written key=value, got {item!r}")
+        if key.strip() in options:
+            raise ValueError(f"{spec!r} gives {key.strip()} twice; leave one out")
         options[key.strip()] = parse_value(value.strip())
     return name, options
 

@@ -100,6 +100,7 @@ def test_options_reach_the_plug_in() -> None:
         ("evolution:crossover=true", "crossover must be like its default 0.0, got True"),
         ("evolution:population=", "population must be like its default 10, got ''"),
         ("evolution:population=20,sample", "key=value, got 'sample'"),
+        ("evolution:population=20,population=5", "gives population twice; leave one out"),
         ("evolution:population", "key=value, got 'population'"),
         ("evolution:population=[1", "[1"),
         ("evolution:space=3", "no option 'space'"),

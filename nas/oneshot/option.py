@@ -19,7 +19,10 @@ def read_one_shot(key: str, value: Any) -> dict[str, int] | None:
     if value is False:
         return None
     if isinstance(value, str):
-        value = dict(item.strip().partition("=")[::2] for item in value.split(",") if item.strip())
+        items = [item.strip().partition("=")[::2] for item in value.split(",") if item.strip()]
+        if len(dict(items)) < len(items):
+            raise ValueError(f"{key} {value} gives an option twice; leave one out")
+        value = dict(items)
     given = {} if value is True else value
     if not isinstance(given, Mapping):
         raise ValueError(f"{key} takes rounds=4,epochs=80, or nothing, got {value!r}")
