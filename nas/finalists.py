@@ -17,7 +17,8 @@ LONGEST = 8  # times, under a time limit, for a network that has not learned its
 ENOUGH = 2_000_000  # ... but no more than `LONGER` where it has then seen so many samples
 THREADS = 4  # at most, of one network on a CPU, where there is no time for as many networks as workers
 TIGHT = 2 / 3  # of the epochs they should have, with which one more finalist or seed is still worth having
-SCALING = 0.85  # of a second thread and each one more: what it adds to the speed of one
+SCALING = 0.85  # of a second thread and each one more: what it adds at most to the speed of one, and ...
+HALF = 3e8  # ... the operations of a step, forward, at which it adds half of that; the calls of small ones are most
 BY_HEART = 0.5  # of the mistakes on validation data, the share that is no mistake on training data
 
 
@@ -88,7 +89,8 @@ def affordable(
     chosen: list[Again] = []
     if not finalists(trials):
         return []
-    fewest = -(-len(devices) // threads(devices, 1))
+    gain = _gain(finalists(trials)[0])
+    fewest = -(-len(devices) // threads(devices, 1)) if gain > SCALING / 2 else len(devices)
     for number, seeds in growing:
         if number * seeds < fewest and (number, seeds) != growing[-1]:
             continue
@@ -96,7 +98,7 @@ def affordable(
         each = [_wanted(trial, epochs, samples) for trial in best]
         trainings = len(best) * seeds
         longest = max(e * _epoch(t, share) for e, t in zip(each, best, strict=True))
-        faster = 1 + SCALING * (threads(devices, trainings) - 1)
+        faster = 1 + gain * (threads(devices, trainings) - 1)
         fit = seconds * faster / (longest * -(-trainings // len(devices)))  # one after another on each worker
         if chosen and fit < TIGHT:
             break
@@ -109,6 +111,12 @@ def affordable(
 def threads(devices: Sequence[str], networks: int) -> int:
     """Of each of so many networks that are trained at once: more than one where the devices are idle cores."""
     return max(1, min(THREADS, len(devices) // networks, cores() // networks)) if devices[0] == "cpu" else 1
+
+
+def _gain(trial: Trial) -> float:
+    """What a second thread adds to the speed of one."""
+    operations = trial.candidate.architecture.flops * trial.candidate.recipe.batch_size
+    return SCALING * operations / (operations + HALF)
 
 
 def _wanted(trial: Trial, epochs: int, samples: int) -> int:

@@ -104,10 +104,23 @@ def test_the_time_left_is_cut_into_networks_seeds_and_epochs(
     monkeypatch: pytest.MonkeyPatch, by_heart: bool, seconds: float, expected: list[tuple[int, int]]
 ) -> None:
     monkeypatch.setattr("nas.finalists.cores", lambda: 2)
+    monkeypatch.setattr("nas.finalists.HALF", 1e-6)  # as if these were large networks
     trials = [learned(number, by_heart) for number in range(8)]
     found = affordable(trials, seconds, ["cpu"] * 2, epochs=8, samples=1000)
     assert [(again.epochs, again.seeds) for again in found] == expected
     assert [again.trial.number for again in found] == list(range(len(expected)))
+
+
+@pytest.mark.parametrize(("seconds", "epochs"), [(1.0, 8), (15.0, 30), (32.0, 64)])
+def test_a_small_network_that_a_second_core_makes_no_faster_leaves_it_to_another(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, epochs: int
+) -> None:
+    monkeypatch.setattr("nas.finalists.cores", lambda: 2)
+    trials = [learned(number, by_heart=False) for number in range(8)]
+    two = affordable(trials, seconds, ["cpu"] * 2, epochs=8, samples=1000)
+    assert [(again.epochs, again.seeds) for again in two] == [(epochs, 1)] * 2
+    (one,) = affordable(trials[:1], seconds, ["cpu"] * 2, epochs=8, samples=1000, growing=[(1, 1)])
+    assert one.epochs == epochs  # no more than one core can do
 
 
 def test_networks_and_seeds_that_the_user_asks_for_are_trained_however_little_the_time() -> None:
