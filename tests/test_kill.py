@@ -106,6 +106,7 @@ def test_a_search_by_groups_killed_twice_loses_nothing_and_repeats_nothing(
     check(tmp_path, capsys, trials=12, kills=2, seed=2, strategy="random", fused=True)
 
 
+@pytest.mark.slow
 def test_a_search_by_rungs_killed_three_times_is_the_uninterrupted_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
