@@ -68,15 +68,20 @@ def split(spec: str) -> tuple[str, dict[str, Any]]:
     if rest and "=" not in rest.split(",")[0].partition(":")[0]:  # package.module:Class[:key=value,...]
         class_name, _, rest = rest.partition(":")
         name = f"{name}:{class_name}"
-    options: dict[str, Any] = {}
-    for item in filter(None, rest.split(",")):
-        key, equals, value = item.partition("=")
+    return name, {key: parse_value(value) for key, value in pairs(rest, repr(spec)).items()}
+
+
+def pairs(text: str, owner: str) -> dict[str, str]:
+    """`'population=20, sample=5' -> {'population': '20', 'sample': '5'}`."""
+    found: dict[str, str] = {}
+    for item in filter(None, text.split(",")):
+        key, equals, value = (part.strip() for part in item.partition("="))
         if not equals:
-            raise ValueError(f"{spec!r}: an option is written key=value, got {item!r}")
-        if key.strip() in options:
-            raise ValueError(f"{spec!r} gives {key.strip()} twice; leave one out")
-        options[key.strip()] = parse_value(value.strip())
-    return name, options
+            raise ValueError(f"{owner}: an option is written key=value, got {item!r}")
+        if key in found:
+            raise ValueError(f"{owner} gives {key} twice; leave one out")
+        found[key] = value
+    return found
 
 
 def make(folder: str, spec: str, kind: type, *args: Any) -> Any:

@@ -24,7 +24,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"only": "width,lr"}, "leave lr out of --only"),
     ({"one_shot": "round=3"}, "did you mean 'rounds'"),
     ({"one_shot": "rounds=0"}, "rounds must be a whole number"),
-    ({"one_shot": "rounds=1,rounds=2"}, "an option twice"),
+    ({"one_shot": "rounds=1,rounds=2"}, "gives rounds twice; leave one out"),
     ({"one_shot": 3}, "got 3"),
     ({"one_shot": "rounds=100,epochs=3"}, r"epochs 3 must be as many as the rounds \(100\)"),
 ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nas.ops import Scalar
-from nas.plugins import nearest
+from nas.plugins import nearest, pairs
 from nas.recipe import DEFAULTS
 
 USUAL = {"rounds": 1, "epochs": 0}  # 0 epochs: as many as suit; no less may be given
@@ -19,10 +19,7 @@ def read_one_shot(key: str, value: Any) -> dict[str, int] | None:
     if value is False:
         return None
     if isinstance(value, str):
-        items = [item.strip().partition("=")[::2] for item in value.split(",") if item.strip()]
-        if len(dict(items)) < len(items):
-            raise ValueError(f"{key} {value} gives an option twice; leave one out")
-        value = dict(items)
+        value = pairs(value.strip(), f"{key} {value}")
     given = {} if value is True else value
     if not isinstance(given, Mapping):
         raise ValueError(f"{key} takes rounds=4,epochs=80, or nothing, got {value!r}")
