@@ -24,7 +24,7 @@ HELP = {
     "strategy": "Search strategy: {strategies}, or package.module:Class; options as NAME:key=value,...",
     "objective": "What is maximised: accuracy, or accuracy,-params,-flops for the front of several (accuracy).",
     "trials": f"Networks to train ({DEFAULT_TRIALS} where no --time is given).",
-    "time": "Time limit of search and final training: 90s, 10m, 1h30m.",
+    "time": "Time limit of search and final training, reading the data and the report apart: 90s, 10m, 1h30m.",
     "epochs": "Most epochs a network is trained (8).",
     "patience": "Epochs without improvement after which a training stops (half of them).",
     "min-change": "Least improvement of validation accuracy that counts (0).",

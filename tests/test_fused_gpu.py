@@ -25,13 +25,13 @@ from nas.train.checkpoint import Segment
 from nas.train.fused import descent, group, plan
 from nas.train.fused.group import Group
 from nas.train.fused.member import Member, Training
-from nas.train.fused.plan import COSTS, FAMILIES
+from nas.train.fused.plan import COSTS, FUSED
 from nas.train.fused.ways import WAYS
 from nas.train.loop import Patience
 from nas.train.resident import Resident
 
 GPU = replace(WAYS["cuda"], recorded=False)
-families = st.sampled_from([("adamw", "adam"), *[(name,) for name in FAMILIES[2:]]])
+some_optimizers = st.sampled_from([FUSED, *[(name,) for name in FUSED]])
 
 
 @pytest.fixture(autouse=True)
@@ -39,20 +39,27 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(WAYS, "cpu", GPU)
 
 
-def drawn(seed: int, family: Sequence[str], number: int, batch: int = 32) -> list[Member]:
+def drawn(seed: int, optimizers: Sequence[str], number: int, batch: int = 32) -> list[Member]:
     rng = np.random.default_rng(seed)
     return [
-        Member(SPACE.sample(rng).architecture, recipe(rng, family, batch), k, Patience(99), order=int(rng.integers(2)))
+        Member(
+            SPACE.sample(rng).architecture, recipe(rng, optimizers, batch), k, Patience(99), order=int(rng.integers(2))
+        )
         for k in range(number)
     ]
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 2**32 - 1), family=families, number=st.integers(2, 8), batch=st.sampled_from([25, 110]))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    optimizers=some_optimizers,
+    number=st.integers(2, 8),
+    batch=st.sampled_from([25, 110]),
+)
 def test_a_member_gets_the_same_numbers_in_any_company(
-    seed: int, family: Sequence[str], number: int, batch: int
+    seed: int, optimizers: Sequence[str], number: int, batch: int
 ) -> None:
-    members = drawn(seed, family, number, batch)
+    members = drawn(seed, optimizers, number, batch)
     for member, found in zip(members, together(members, 5), strict=True):
         assert_same(found, together([member], 5)[0])
 
@@ -108,9 +115,9 @@ def test_products_of_one_shape_are_one_call() -> None:
     assert "addmm" not in two
 
 
-@pytest.mark.parametrize("family", [("adamw", "adam"), ("sgd",), ("nesterov",)])
+@pytest.mark.parametrize("optimizers", [FUSED, ("adamw", "adam"), ("sgd",), ("nesterov",)])
 def test_a_step_asks_nothing_and_takes_nothing_from_the_host(
-    family: Sequence[str], monkeypatch: pytest.MonkeyPatch
+    optimizers: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tensors of the device `meta` hold no numbers: asking for one raises, and mixing them with the host's is seen."""
     monkeypatch.setitem(WAYS, "meta", GPU)
@@ -131,7 +138,7 @@ def test_a_step_asks_nothing_and_takes_nothing_from_the_host(
     monkeypatch.setattr(group, "EvaluationStep", Evaluated)
     there = Resident(DATA.x.to("meta"), DATA.y.to("meta"))
     for seed in range(4):
-        trainings = [Training(member, DATA, VALIDATION, 2) for member in drawn(seed, family, 5)]
+        trainings = [Training(member, DATA, VALIDATION, 2) for member in drawn(seed, optimizers, 5)]
         for training in trainings:
             training.begins = [tensor.to("meta") for tensor in training.begins]
         going = Group(trainings, there, there)

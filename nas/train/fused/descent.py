@@ -1,12 +1,14 @@
 """One step of the weights of all members: clipping, L1, weight decay, optimizer, a learning rate each.
 
 Every optimizer here moves the weights by its learning rate times something that does not depend on it. So one kernel
-with a rate of 1 runs over the flat buffer of gradients and gives that something for all members at once.
+with a rate of 1 runs over the flat buffer of gradients and gives that something for all members at once. Where some
+members have Adam and others momentum, both run over all, which costs less than two groups.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -76,17 +78,23 @@ class Momentum:
             self.moved.sub_(buffers[0], alpha=self.momentum)
 
 
-OPTIMIZERS: dict[str, Callable[[Tensor, Tensor, float], Adam | Momentum]] = {
-    "adamw": lambda moved, gradient, _: Adam(moved, gradient),
-    "adam": lambda moved, gradient, _: Adam(moved, gradient),
-    "sgd": lambda moved, gradient, momentum: Momentum(moved, gradient, momentum, nesterov=False),
-    "nesterov": lambda moved, gradient, momentum: Momentum(moved, gradient, momentum, nesterov=True),
-}
+Make = Callable[[Tensor, Tensor], Adam | Momentum]
+
+
+def kind_of(recipe: Recipe) -> tuple[str, float]:
+    """What the recipes of one optimizer share: its name and its momentum."""
+    return ("adam", 0.0) if recipe.optimizer in ("adamw", "adam") else (recipe.optimizer, recipe.momentum)
+
+
+def maker(kind: tuple[str, float]) -> Make:
+    name, momentum = kind
+    return Adam if name == "adam" else partial(Momentum, momentum=momentum, nesterov=name == "nesterov")
 
 
 class Descent:
-    """Moves the parameters of a stack along `gradients`; all recipes are of one `nas.train.fused.plan.family`.
+    """Moves the parameters of a stack along `gradients`, with an optimizer for each kind that the recipes have.
 
+    Each runs over the gradients of all members, and where there are several a member takes what its own has found.
     `rates`, (members,), are the learning rates of the step to come.
     """
 
@@ -94,8 +102,15 @@ class Descent:
         self.stack = stack
         self.gradients, self.moves = stack.buffers(), stack.buffers()
         self.rates = torch.zeros(len(recipes), device=stack.device)
-        kind, momentum = recipes[0].optimizer, recipes[0].momentum
-        self.optimizer = OPTIMIZERS[kind](self.moves.flat, self.gradients.flat, momentum)
+        kinds = [kind_of(recipe) for recipe in recipes]
+        first, *others = dict.fromkeys(kinds)
+        self.optimizers = {first: maker(first)(self.moves.flat, self.gradients.flat)}
+        self._others: list[tuple[Buffers, list[Tensor]]] = []  # what another has found, and the rows that take it
+        for kind in others:
+            found, members = stack.buffers(), torch.tensor([own == kind for own in kinds], device=stack.device)
+            self.optimizers[kind] = maker(kind)(found.flat, self.gradients.flat)
+            self._others.append((found, stack.each(members)))
+        self._own = [self.optimizers[kind] for kind in kinds]  # of each member
         self._clips = self._each([recipe.clip or inf for recipe in recipes], inf)
         self._l1 = self._rows([recipe.l1 for recipe in recipes])
         self._decoupled = self._rows([-r.weight_decay if r.optimizer == "adamw" else 0.0 for r in recipes])
@@ -134,7 +149,11 @@ class Descent:
             signs = self.stack.buffers(self.stack.parameters.flat.sign())
             _add(self.gradients, self._l1, signs)
         _add(self.gradients, self._coupled, self.stack.parameters)
-        self.optimizer.step()
+        for optimizer in self.optimizers.values():
+            optimizer.step()
+        for found, rows in self._others:
+            for sheet, other, takes in zip(self.moves.sheets, found.sheets, rows, strict=True):
+                torch.where(takes, other, sheet, out=sheet)
         _add(self.moves, self._decoupled, self.stack.parameters)
         return norms
 
@@ -149,22 +168,21 @@ class Descent:
             sheet.addcmul_(move, rows)
 
     def state_of(self, member: int) -> dict[str, Any]:
-        """What the optimizer remembers of a member: copies, in the order of `Stack.of_member`, and plain values."""
+        """What its optimizer remembers of a member: copies, in the order of `Stack.of_member`, and plain values."""
         found: dict[str, Any] = {}
-        for name, value in self.optimizer.state.items():
+        for name, value in self._own[member].state.items():
             views = self.stack.of_member(self.stack.buffers(value), member) if value.ndim else []
             found[name] = [view.clone() for view in views] if value.ndim else value.clone()
         return found
 
     def recall(self, states: Sequence[dict[str, Any]]) -> None:
         """Go on from what was remembered of each member; all have taken as many steps."""
-        for name, value in self.optimizer.state.items():
-            if not value.ndim:
-                value.copy_(states[0][name])
-                continue
-            whole = self.stack.buffers(value)
-            for member, state in enumerate(states):
-                torch._foreach_copy_(self.stack.of_member(whole, member), state[name])
+        for member, (optimizer, state) in enumerate(zip(self._own, states, strict=True)):
+            for name, value in optimizer.state.items():
+                if not value.ndim:
+                    value.copy_(state[name])
+                else:
+                    torch._foreach_copy_(self.stack.of_member(self.stack.buffers(value), member), state[name])
 
 
 def _add(to: Buffers, factors: Sequence[Tensor], others: Buffers) -> None:

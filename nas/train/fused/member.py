@@ -31,7 +31,7 @@ from nas.train.schedule import Schedule
 class Member:
     """What `train` would be told of it. `order` is the seed of the order of its samples, and of their augmentation.
 
-    Batch size, input shape, augmentations and the `family` of optimizers are those of the group.
+    Batch size, input shape and augmentations are those of the group.
     """
 
     architecture: Architecture

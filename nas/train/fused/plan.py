@@ -16,7 +16,7 @@ from nas.recipe import AUGMENTATIONS, Recipe
 from nas.space import Candidate
 from nas.train.fused.chain import Chain, chain_of
 
-FAMILIES = ("adamw", "adam", "sgd", "nesterov")  # the first steps of rmsprop and adagrad magnify what was only rounded
+FUSED = ("adamw", "adam", "sgd", "nesterov")  # the first steps of rmsprop and adagrad magnify what was only rounded
 WIDE, WIDE_BATCH = 256, 256  # from here on bfloat16 is the faster format, and such a training is done alone
 SHARED = 0.1  # the calls that are made once are to be no more than this share of a step
 FEW = 8  # samples: BatchNorm over fewer magnifies rounding too
@@ -61,12 +61,6 @@ class Verdict:
     costs: Costs = COSTS["cuda"]
 
 
-def family(recipe: Recipe) -> tuple[Hashable, ...]:
-    """What recipes must share to be moved by one optimizer."""
-    adam = recipe.optimizer in ("adamw", "adam")
-    return ("adam",) if adam else (recipe.optimizer, recipe.momentum)
-
-
 def likeness(candidate: Candidate, device: str = "cpu") -> tuple[Hashable, ...] | None:
     """Candidates that are alike in this can be trained together on such a device; None for one that is trained alone.
 
@@ -77,7 +71,7 @@ def likeness(candidate: Candidate, device: str = "cpu") -> tuple[Hashable, ...] 
 
 def _likeness(candidate: Candidate, chain: Chain | None, costs: Costs) -> tuple[Hashable, ...] | None:
     recipe = candidate.recipe
-    if chain is None or recipe.optimizer not in FAMILIES or recipe.average != "none":
+    if chain is None or recipe.optimizer not in FUSED or recipe.average != "none":
         return None
     augmented = {name: amount for name in AUGMENTATIONS if (amount := getattr(recipe, name))}
     if recipe.mixup or (augmented and not costs.augments) or not _float32(recipe, chain):
@@ -87,7 +81,7 @@ def _likeness(candidate: Candidate, chain: Chain | None, costs: Costs) -> tuple[
     if candidate.architecture.num_params * recipe.batch_size > costs.large:
         return None
     samples = candidate.architecture.input_shape, recipe.batch_size, *augmented.items()
-    return samples, candidate.fidelity, candidate.span, family(recipe)
+    return samples, candidate.fidelity, candidate.span
 
 
 def _float32(recipe: Recipe, chain: Chain) -> bool:
@@ -117,6 +111,6 @@ def together(candidate: Candidate, memory: int = MEMORY, costs: Costs = COSTS["c
 
 def bytes_of(architecture: Architecture, batch: int, chain: Chain) -> int:
     """What a network adds to the memory of its group, at most."""
-    # weights here and in the network, gradients, step, two moments; of each level fifteen tensors at most, for batches
-    # of two sizes, since the last of an epoch is smaller
-    return 4 * (6 * architecture.num_params + 30 * chain.width * batch)
+    # weights here and in the network, gradients, step, two moments, and step and buffer of momentum beside
+    # Adam; of each level fifteen tensors at most, for batches of two sizes, since the last of an epoch is smaller
+    return 4 * (8 * architecture.num_params + 30 * chain.width * batch)
