@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import groupby
-from typing import Any, NamedTuple
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.digest import Layer, digest, layer_name
 from nas.ops import ACTIVATIONS, NOTHING, OPS, Scalar, Shape, measure
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 UNSPOKEN = ("input", "linear", "flatten", "globalpool", "concat")  # left out where a network is put into words
 SPOKEN = {"add": "skip", "multiply": "gate"}
@@ -141,6 +142,8 @@ class Architecture:
 
     def to_networkx(self) -> nx.DiGraph:
         """The graph, node attributes `op`, `shape`, `params` and the layer's own."""
+        import networkx as nx  # a quarter of what a search would import before it begins
+
         graph = nx.DiGraph()
         for position, node in enumerate(self.nodes):
             facts = {"op": node.op, "shape": self.shapes[position], "params": self.layer_params[position]}

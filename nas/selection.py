@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev, variance
 
-from scipy.special import stdtrit  # Student's t; scipy.stats takes a second to import
+import scipy  # its parts when they are first used
 
 from nas.trial import Trial, best_first
 
@@ -21,8 +21,13 @@ def half_width(values: Sequence[float]) -> float | None:
     """
     if len(values) < 2 or stdev(values) == 0:
         return None
-    quantile = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2))
+    quantile = _quantile(len(values) - 1)
     return float(quantile * stdev(values) / len(values) ** 0.5)
+
+
+def _quantile(freedom: float) -> float:
+    """Of Student's t, for an interval."""
+    return float(scipy.special.stdtrit(freedom, (1 + LEVEL) / 2))
 
 
 class Sample:
@@ -109,7 +114,7 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
         return Difference(value)
     # Welch and Satterthwaite, by hand: scipy's warns of rounding where all seeds of a network agree, as they may
     freedom = sum(errors) ** 2 / sum(e**2 / (len(s) - 1) for e, s in zip(errors, (ours, theirs), strict=True))
-    half = float(stdtrit(freedom, (1 + LEVEL) / 2)) * sum(errors) ** 0.5
+    half = _quantile(freedom) * sum(errors) ** 0.5
     return Difference(value, value - half, value + half)
 
 

@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cholesky, lapack, solve_triangular
-from scipy.optimize import minimize
-from scipy.special import ndtr, ndtri
+import scipy  # its parts when they are first used: a search begins without them
 
 from nas.candidate import Candidate
 from nas.narrow import is_number, nearest_to
@@ -115,7 +113,8 @@ def fit(groups: npt.NDArray[np.intp], x: Floats, y: Floats) -> Kernel:
         return value + 0.5 * float(z @ z), slope + z / spread
 
     bounds = [(-7.0, 4.0)] * forks + [(float(np.log(NOISE[0])), float(np.log(NOISE[1])))]
-    found = minimize(loss, middle, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": ITERATIONS}).x
+    method: dict[str, Any] = {"method": "L-BFGS-B", "options": {"maxiter": ITERATIONS}}
+    found = scipy.optimize.minimize(loss, middle, jac=True, bounds=bounds, **method).x
     return Kernel(groups, found[:-1], float(found[-1]))
 
 
@@ -123,8 +122,8 @@ def _likelihood(kernel: Kernel, x: Floats, y: Floats) -> tuple[float, Floats]:
     """-log p(y), its amplitude the most likely one, and the gradient (forks + 1,) (R & W eq. 5.8 and 5.9)."""
     n = len(y)
     covariance = kernel.of(x)
-    lower = cholesky(covariance, lower=True, check_finite=False)
-    inverse = lapack.dpotri(lower, lower=1)[0]
+    lower = scipy.linalg.cholesky(covariance, lower=True, check_finite=False)
+    inverse = scipy.linalg.lapack.dpotri(lower, lower=1)[0]
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
     alpha = inverse @ y
     amplitude = y @ alpha / n
@@ -144,22 +143,22 @@ class Posterior:
 
     def __init__(self, kernel: Kernel, x: Floats, y: Floats) -> None:
         self.kernel, self.x = kernel, x
-        self.lower = cholesky(kernel.of(x), lower=True, check_finite=False)
-        half = solve_triangular(self.lower, y, lower=True)
-        self.alpha = solve_triangular(self.lower, half, lower=True, trans=1)
+        self.lower = scipy.linalg.cholesky(kernel.of(x), lower=True, check_finite=False)
+        half = scipy.linalg.solve_triangular(self.lower, y, lower=True)
+        self.alpha = scipy.linalg.solve_triangular(self.lower, half, lower=True, trans=1)
         self.amplitude = max(float(half @ half) / len(y), JITTER)
 
     def __call__(self, x: Floats) -> tuple[Floats, Floats]:
         """Mean and deviation of the function at `x`, (m,) each (R & W eq. 2.25 and 2.26)."""
         across = self.kernel(x, self.x)
-        explained = solve_triangular(self.lower, across.T, lower=True, check_finite=False)
+        explained = scipy.linalg.solve_triangular(self.lower, across.T, lower=True, check_finite=False)
         variance = np.maximum(1 - (explained**2).sum(0), 1e-9)
         return across @ self.alpha, np.sqrt(self.amplitude * variance)
 
 
 def expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
     z = (mean - best) / deviation
-    found: Floats = deviation * (z * ndtr(z) + np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi))
+    found: Floats = deviation * (z * scipy.special.ndtr(z) + np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi))
     return found
 
 
@@ -173,7 +172,7 @@ def warped(values: Floats) -> Floats:
     spread = float(np.sqrt(np.mean(better**2)))
     places, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks = np.cumsum(counts) - 0.5 * counts  # of equals the mean
-    worse = ndtri(ranks / len(values))[inverse]
+    worse = scipy.special.ndtri(ranks / len(values))[inverse]
     found = np.where(values < middle, worse, (values - middle) / (spread or 1.0))
     deviation = float(found.std()) if len(places) > 1 else 0.0
     return (found - found.mean()) / deviation if deviation > 0 else np.zeros(len(values))

@@ -7,8 +7,10 @@ not matter: where half of them do not, evolution found the best cell of that ben
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from math import isfinite
 
 import numpy as np
@@ -31,10 +33,16 @@ CHANGES = (1, 1, 2, 3)  # decisions in which a proposal differs from its parent,
 FAR = 5  # one proposal in so many differs in half of its decisions
 MEASURED = 16  # proposals whose proxies are measured
 PROXY = "proxy "  # before the name of one, among the choices
-SMALL = ThreadpoolController()  # matrices of 300 rows: a second thread makes them slower, and takes a worker's core
 
 Values = dict[str, Scalar]
 Promise = Callable[[Sequence[Values]], Floats]
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """The libraries of numpy and scipy; for 300 rows a second thread is slower, and takes a worker's core."""
+    importlib.import_module("scipy.linalg")  # one that is loaded later is not seen
+    return ThreadpoolController().select(user_api="blas")
 
 
 @dataclass(frozen=True)
@@ -101,26 +109,25 @@ class Predictor(Strategy):
         self.seen.add(_identity(trial.candidate.values))
 
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
-        with SMALL.limit(limits=1, user_api="blas"):
-            return self._next(rng, pending)
-
-    def _next(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
         asked = len(self.trials) + len(pending)
         if asked < self.initial:
             return self.space.sample(rng) if asked else self.space.default()
+        with _blas().limit(limits=1):
+            return self._promising(rng, pending) or self.space.sample(rng)
+
+    def _promising(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate | None:
+        """None where nothing was learned, or nothing new is left."""
         model = self._learned()
         if model is None:
-            return self.space.sample(rng)
+            return None
         scores = warped(_values(self.trials))
         seen = self.seen | {_identity(candidate.values) for candidate in pending}
         parents = [self.trials[i].candidate for i in np.argsort(-scores, kind="stable")[: self.parents]]
         pool = [values for values in self._proposals(parents, rng) if _identity(values) not in seen]
         promise = self._improvement(model, scores, pending)
         if self.proxies and (measuring := self._learned(measuring=True)):
-            best = self._best_measured(pool, promise, self._improvement(measuring, scores, pending), seen, rng)
-        else:
-            best = self._most_promising(pool, promise, seen, rng)
-        return best or self.space.sample(rng)
+            return self._best_measured(pool, promise, self._improvement(measuring, scores, pending), seen, rng)
+        return self._most_promising(pool, promise, seen, rng)
 
     def _learned(self, measuring: bool = False) -> Model | None:
         """The model of the last time it was due: a function of what was told, whenever it is asked for."""

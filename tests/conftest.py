@@ -11,11 +11,13 @@ from hypothesis import settings
 
 from nas.architecture import Architecture, Sketch
 from nas.budget import Choose
+from nas.executors.local import PRELOAD
 from nas.ops import Scalar
 from nas.recipe import Recipe
 from nas.space import SearchSpace
 from search_spaces.mlp import MLP
 
+PRELOAD.append("torch._dynamo")  # once for all the workers of these tests, many of which train networks alone
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would ours
 torch.set_num_threads(1)  # small tensors on a busy machine: threads that wait for each other are ten times slower
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=60)

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from layouts import LAYOUTS, Layout, npz, samples
+from sklearn.datasets import load_digits
 from toy import SHARED
 
 from nas import plugins
 from nas.data._split import hold_out
+from nas.data.digits import Digits
 from nas.dataset import Arrays, Dataset, Part, Source, stratified_split
 from nas.normalise import affine, normalised
 from nas.recipe import AUGMENTATIONS, check_knob
@@ -35,6 +37,15 @@ def source(layout: Layout, tmp_path: Path) -> Source:
 def test_every_kind_of_data_is_tested_here() -> None:
     untested = set(plugins.names("nas.data")) - {layout.kind for layout in LAYOUTS.values()}
     assert not untested, f"write a layout of each in tests/layouts.py: {untested}"
+
+
+def test_the_digits_are_those_of_scikit_learn() -> None:
+    theirs = load_digits()
+    whole = Arrays(theirs.images[:, None], theirs.target, "digits").load(3)
+    for ours, part in zip(parts(Digits().load(3)), parts(whole), strict=True):
+        assert np.array_equal(ours.x, part.x)
+        assert np.array_equal(ours.y, part.y)
+        assert ours.x.dtype == part.x.dtype
 
 
 def parts(dataset: Dataset) -> tuple[Part, Part, Part]:

@@ -52,9 +52,23 @@ def test_the_modules_are_found() -> None:
     ],
 )
 def test_describing_and_counting_networks_needs_no_torch(work: str) -> None:
-    script = f"{work}\nimport sys; sys.exit('torch was imported' if 'torch' in sys.modules else 0)"
+    assert imported(work, "torch") == ""
+
+
+def test_a_search_begins_without_what_it_needs_later_if_at_all() -> None:
+    """Each of these takes as long to import as all else that a search does before its workers have started."""
+    work = "import nas.cli; from nas.data.digits import Digits; Digits().load(0)"
+    work += "; from search_spaces.mlp import MLP; from strategies.predictor import Predictor; Predictor(MLP((8,), 3))"
+    slow = ("torch", "networkx", "scipy.special", "scipy.linalg", "sklearn", "matplotlib", "pandas")
+    assert imported(work, *slow) == ""
+
+
+def imported(work: str, *names: str) -> str:
+    """Which of these modules a new interpreter has imported after some work."""
+    script = f"{work}\nimport sys; print(*(name for name in {names} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
