@@ -22,6 +22,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 torch.set_num_threads(1)  # small tensors on a busy machine: threads that wait for each other are ten times slower
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("repeatable")
+LONG = ("test_kill", "test_export_formats", "test_executor_ray", "test_executors", "test_monitors")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first: where several processes run tests, these then end at the same time."""
+    items.sort(key=lambda item: "slow" not in item.keywords and item.path.stem not in LONG)
 
 
 class FreeMLP(MLP):

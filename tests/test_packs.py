@@ -119,13 +119,13 @@ def test_what_a_group_cannot_do_is_trained_alone(changed: dict[str, Any]) -> Non
     assert plan.together(jobs(1, **changed)[0].candidate) == (None, 1)
 
 
-def test_candidates_that_share_batch_size_fidelity_and_optimizer_are_alike() -> None:
+def test_candidates_that_share_batch_size_and_fidelity_are_alike_whatever_their_optimizer() -> None:
     (one,) = jobs(1)
-    like = replace(one.candidate, recipe=replace(one.candidate.recipe, lr=1.0, optimizer="adam"))
+    like = replace(one.candidate, recipe=replace(one.candidate.recipe, lr=1.0, optimizer="sgd"))
     assert plan.likeness(one.candidate) == plan.likeness(like)
     others: list[Candidate] = [replace(one.candidate, fidelity=0.5), replace(one.candidate, fidelity=0.5, horizon=1.0)]
-    others += [replace(like, recipe=replace(like.recipe, **c)) for c in ({"batch_size": 32}, {"optimizer": "sgd"})]
-    assert len({plan.likeness(candidate) for candidate in [like, *others]}) == 5
+    others += [replace(like, recipe=replace(like.recipe, batch_size=32))]
+    assert len({plan.likeness(candidate) for candidate in [like, *others]}) == 4
 
 
 def test_a_group_that_is_too_large_for_the_memory_is_trained_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
