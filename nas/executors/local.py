@@ -26,10 +26,9 @@ from nas.executors._reply import Held, Reply
 from nas.executors._slots import Died, Slots, Worker
 from nas.job import Evaluator
 
+# not torch._dynamo, which torch.optim asks for: it takes as long as torch, and a group needs none
 PRELOAD = ["torch", "safetensors.torch", "nas.executors.local", "nas.evaluate", "nas.train.fused.group"]
-PRELOAD += [
-    "nas.train.sanity"
-]  # not torch._dynamo, which torch.optim asks for: it takes as long as torch, groups need none
+PRELOAD += ["nas.train.sanity"]
 ENVIRONMENT = {
     "OMP_WAIT_POLICY": "passive",  # spinning OpenMP threads stalled two processes for half a minute
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),  # glibc else maps and faults in every large gradient anew: half the speed

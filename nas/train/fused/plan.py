@@ -111,6 +111,6 @@ def together(candidate: Candidate, memory: int = MEMORY, costs: Costs = COSTS["c
 
 def bytes_of(architecture: Architecture, batch: int, chain: Chain) -> int:
     """What a network adds to the memory of its group, at most."""
-    # weights here and in the network, gradients, step, two moments, and step and buffer of momentum beside
-    # Adam; of each level fifteen tensors at most, for batches of two sizes, since the last of an epoch is smaller
+    # weights here and in the network, gradients, step, two moments, step and buffer of momentum beside Adam; of each
+    # level fifteen tensors at most, for batches of two sizes, since the last of an epoch is smaller
     return 4 * (8 * architecture.num_params + 30 * chain.width * batch)
