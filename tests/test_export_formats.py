@@ -127,7 +127,7 @@ def test_a_format_read_without_nas_computes_what_the_module_computes(
 def test_any_network_of_a_space_can_be_written_in_every_format(space: str, tmp_path: Path) -> None:
     spec, budget, shape = SPACES[space]
     made: SearchSpace = plugins.make("search_spaces", spec, SearchSpace, shape, 3, Budget(int(budget[:-1]) * 1000))
-    folders = [tmp_path / f"n{number}" for number in range(4)]
+    folders = [tmp_path / f"n{number}" for number in range(8)]
     for number, best in enumerate(folders):
         exported(best, made.sample(np.random.default_rng(number)).architecture, insects())
     write_and_read(folders)

@@ -7,8 +7,7 @@ members have Adam and others momentum, both run over all, which costs less than 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
@@ -78,17 +77,14 @@ class Momentum:
             self.moved.sub_(buffers[0], alpha=self.momentum)
 
 
-Make = Callable[[Tensor, Tensor], Adam | Momentum]
-
-
 def kind_of(recipe: Recipe) -> tuple[str, float]:
     """What the recipes of one optimizer share: its name and its momentum."""
     return ("adam", 0.0) if recipe.optimizer in ("adamw", "adam") else (recipe.optimizer, recipe.momentum)
 
 
-def maker(kind: tuple[str, float]) -> Make:
+def made(kind: tuple[str, float], moved: Tensor, gradient: Tensor) -> Adam | Momentum:
     name, momentum = kind
-    return Adam if name == "adam" else partial(Momentum, momentum=momentum, nesterov=name == "nesterov")
+    return Adam(moved, gradient) if name == "adam" else Momentum(moved, gradient, momentum, name == "nesterov")
 
 
 class Descent:
@@ -104,11 +100,11 @@ class Descent:
         self.rates = torch.zeros(len(recipes), device=stack.device)
         kinds = [kind_of(recipe) for recipe in recipes]
         first, *others = dict.fromkeys(kinds)
-        self.optimizers = {first: maker(first)(self.moves.flat, self.gradients.flat)}
+        self.optimizers = {first: made(first, self.moves.flat, self.gradients.flat)}
         self._others: list[tuple[Buffers, list[Tensor]]] = []  # what another has found, and the rows that take it
         for kind in others:
             found, members = stack.buffers(), torch.tensor([own == kind for own in kinds], device=stack.device)
-            self.optimizers[kind] = maker(kind)(found.flat, self.gradients.flat)
+            self.optimizers[kind] = made(kind, found.flat, self.gradients.flat)
             self._others.append((found, stack.each(members)))
         self._own = [self.optimizers[kind] for kind in kinds]  # of each member
         self._clips = self._each([recipe.clip or inf for recipe in recipes], inf)
@@ -177,12 +173,15 @@ class Descent:
 
     def recall(self, states: Sequence[dict[str, Any]]) -> None:
         """Go on from what was remembered of each member; all have taken as many steps."""
-        for member, (optimizer, state) in enumerate(zip(self._own, states, strict=True)):
+        for optimizer in self.optimizers.values():
+            members = [member for member, own in enumerate(self._own) if own is optimizer]
             for name, value in optimizer.state.items():
                 if not value.ndim:
-                    value.copy_(state[name])
-                else:
-                    torch._foreach_copy_(self.stack.of_member(self.stack.buffers(value), member), state[name])
+                    value.copy_(states[members[0]][name])
+                    continue
+                whole = self.stack.buffers(value)
+                for member in members:
+                    torch._foreach_copy_(self.stack.of_member(whole, member), states[member][name])
 
 
 def _add(to: Buffers, factors: Sequence[Tensor], others: Buffers) -> None:
