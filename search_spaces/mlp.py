@@ -116,7 +116,10 @@ class MLP(SearchSpace):
             return usual
         depth, norm = min(int(usual["depth"]), self.max_depth), str(usual["norm"])
         for context in sorted({0, *(c for c in self.contexts if c <= int(usual["context"]))}, reverse=True):
-            even = self.solve(self._inputs({"context": context}), "cylinder", depth, norm, False, 1.0, 1.0)
+            inputs = self._inputs({"context": context})
+            even = self.solve(inputs, "cylinder", depth, norm, False, 1.0, 1.0)
+            if self.params(inputs, [self.max_width] * depth, norm, False) <= self.budget.most:
+                even = self.max_width  # which may be far from the fill
             if even >= NARROW:
                 break
         width = min(WIDTH, even or self.min_width)

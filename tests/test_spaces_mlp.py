@@ -77,3 +77,8 @@ def test_the_batches_of_a_space_follow_from_the_samples_of_an_epoch() -> None:
     assert {few.sample(rng).recipe.batch_size for _ in range(60)} == {32, 64}
     assert few.default().recipe.batch_size == 32
     assert {space.sample(rng).recipe.batch_size for _ in range(100)} > {16, 512}
+
+
+@pytest.mark.parametrize("budget", [20_000_000, 200_000_000, 9 * 10**12])
+def test_a_budget_beyond_the_widest_layers_leaves_the_default_its_usual_width(budget: int) -> None:
+    assert MLP((64,), 10, Budget(budget)).default().values["width1"] == 512
