@@ -16,9 +16,10 @@ from nas.architecture import Architecture, Sketch
 from nas.budget import Budget
 from nas.dataset import Dataset, Part
 from nas.network import Network
-from nas.proxies import COUNTED, KEPT, MEASURED, SAMPLES, Batch, NotMeasured, Proxies
+from nas.proxies import COUNTED, KEPT, MEASURED, Proxies
 from nas.space import Candidate, SearchSpace
 from nas.train.initialise import initialise
+from nas.train.zero_cost import PROXIES, SAMPLES, Batch, NotMeasured
 from search_spaces.mlp import MLP
 from search_spaces.nasbench201 import NASBench201, choices
 
@@ -57,14 +58,14 @@ def test_synflow_is_the_sum_of_the_products_over_all_paths_once_for_each_layer(b
     matrices = [np.abs(matrix) for matrix in weights(network)]
     paths = product(range(5), range(4), range(2), range(3))
     total = sum(np.prod([m[b, a] for m, (a, b) in zip(matrices, pairwise(path), strict=True)]) for path in paths)
-    assert MEASURED["synflow"](network, drawn((5,), 3)) == pytest.approx(np.log(3 * total), rel=1e-6)
+    assert PROXIES["synflow"](network, drawn((5,), 3)) == pytest.approx(np.log(3 * total), rel=1e-6)
 
 
 @pytest.mark.parametrize("ops", ["333132", "210444", "012301"])
 def test_synflow_is_what_the_output_grows_by_when_all_weights_grow(ops: str) -> None:
     """Euler: sum of theta dR/dtheta = dR(t theta)/dt at t = 1, of torch's own modules without what is gone around."""
     network = begun(NASBench201((3, 8, 8), 10, cells=2, channels=4).network(choices(ops)))
-    found = MEASURED["synflow"](network, drawn((3, 8, 8), 10))
+    found = PROXIES["synflow"](network, drawn((3, 8, 8), 10))
     network.double()
     for name, layer in [*network.named_modules()]:
         if isinstance(layer, nn.BatchNorm2d | nn.ReLU):
@@ -89,7 +90,7 @@ def test_nwot_is_the_determinant_of_how_many_units_two_samples_switch_alike() ->
         codes = torch.cat([hidden > 0, second(hidden.relu()) > 0], 1).numpy()
     alike = np.array([[float((a == b).sum()) for b in codes] for a in codes])
     expected = np.linalg.slogdet(alike + np.eye(len(x)))[1]
-    assert MEASURED["nwot"](network, (x, y)) == pytest.approx(expected, rel=1e-9)
+    assert PROXIES["nwot"](network, (x, y)) == pytest.approx(expected, rel=1e-9)
 
 
 def test_jacov_is_of_the_spectrum_of_the_correlations_of_jacobians() -> None:
@@ -97,7 +98,7 @@ def test_jacov_is_of_the_spectrum_of_the_correlations_of_jacobians() -> None:
     rows = [torch.autograd.functional.jacobian(lambda row: network(row[None]).sum(), row).numpy() for row in x]
     spectrum = np.linalg.eigvalsh(np.corrcoef(np.array(rows, dtype=np.float64)))
     expected = -np.sum(np.log(spectrum + 1e-5) + 1 / (spectrum + 1e-5))
-    assert MEASURED["jacov"](network, (x, y)) == pytest.approx(expected, rel=1e-3)
+    assert PROXIES["jacov"](network, (x, y)) == pytest.approx(expected, rel=1e-3)
 
 
 def test_grad_norm_of_a_linear_model_is_that_of_logistic_regression() -> None:
@@ -105,14 +106,14 @@ def test_grad_norm_of_a_linear_model_is_that_of_logistic_regression() -> None:
     with torch.no_grad():
         error = network(x).softmax(1).numpy() - np.eye(3)[y]
     expected = np.linalg.norm(error.T @ x.numpy() / len(x))
-    assert MEASURED["grad_norm"](network, (x, y)) == pytest.approx(expected, rel=1e-5)
+    assert PROXIES["grad_norm"](network, (x, y)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_grad_norm_adds_up_over_weight_matrices() -> None:
     network, (x, y) = begun(perceptron(6, 4, between=("layernorm", "relu"))), drawn((5,), 3)
     nn.functional.cross_entropy(network(x), y).backward()
     norms = [float(layer.weight.grad.norm()) for layer in network.modules() if isinstance(layer, nn.Linear)]
-    assert MEASURED["grad_norm"](network, (x, y)) == pytest.approx(sum(norms), rel=1e-6)
+    assert PROXIES["grad_norm"](network, (x, y)) == pytest.approx(sum(norms), rel=1e-6)
 
 
 def test_parameters_and_flops_are_those_of_the_architecture() -> None:
@@ -127,8 +128,8 @@ def test_a_proxy_leaves_no_trace_and_is_the_same_again(name: str) -> None:
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
     chance = torch.get_rng_state()
     batch = drawn((5,), 3)
-    found = MEASURED[name](network, batch)
-    assert MEASURED[name](network, batch) == found
+    found = PROXIES[name](network, batch)
+    assert PROXIES[name](network, batch) == found
     assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
     assert all(p.grad is None for p in network.parameters())
     assert all(layer.training for layer in network.modules())
@@ -140,7 +141,7 @@ def test_a_proxy_leaves_no_trace_and_is_the_same_again(name: str) -> None:
 def test_a_network_whose_output_nothing_reaches_is_refused(name: str) -> None:
     space = NASBench201((3, 8, 8), 10, cells=1, channels=4)
     with pytest.raises(NotMeasured, match=name):
-        MEASURED[name](begun(space.network(choices("000000"))), drawn((3, 8, 8), 10))
+        PROXIES[name](begun(space.network(choices("000000"))), drawn((3, 8, 8), 10))
     assert Proxies(name)(space.replay({**choices("000000"), **recipe(space)})) == (-np.inf,)
 
 
@@ -149,7 +150,7 @@ def test_where_the_memory_does_not_suffice_there_is_no_value(monkeypatch: pytest
         torch.empty(2**60)
         return 0.0
 
-    monkeypatch.setitem(MEASURED, "nwot", full)
+    monkeypatch.setitem(PROXIES, "nwot", full)
     assert Proxies("nwot")(MLP((8,), 3).default()) == (-np.inf,)
 
 
@@ -211,7 +212,7 @@ def test_every_space_can_be_measured(name: str) -> None:
 
 def test_narrow_networks_with_fewer_codes_than_samples_have_a_finite_nwot_and_more_units_a_higher_one() -> None:
     x, y = drawn((5,), 3, SAMPLES)
-    found = [MEASURED["nwot"](begun(perceptron(width)), (x, y)) for width in (1, 4, 16, 64)]
+    found = [PROXIES["nwot"](begun(perceptron(width)), (x, y)) for width in (1, 4, 16, 64)]
     assert np.isfinite(found).all()
     assert found == sorted(found)
 
@@ -241,7 +242,7 @@ def seen(proxies: Proxies, candidate: Candidate, monkeypatch: pytest.MonkeyPatch
         batches.append(batch)
         return 0.0
 
-    monkeypatch.setitem(MEASURED, "nwot", note)
+    monkeypatch.setitem(PROXIES, "nwot", note)
     proxies(candidate)
     return batches[0]
 
