@@ -8,6 +8,7 @@ whoever wrote the options down knew the scale; a fork that one of the two was no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,12 @@ class Encoding:
         self.measured = [(name, np.sort(_finite(known))) for name, known in (measured or {}).items()]
         widths = [table.shape[1] for _, _, table in self.forks] + [1] * len(self.measured)
         self.groups = np.repeat(np.arange(len(widths)), widths)  # (columns,): the fork of each
+
+    def unmeasured(self) -> Encoding:
+        """The same without what is measured, whose columns are the last."""
+        alone = copy(self)
+        alone.measured, alone.groups = [], self.groups[self.groups < len(self.forks)]
+        return alone
 
     def __call__(self, rows: Sequence[dict[str, Scalar]]) -> Floats:
         """(rows, columns)"""
@@ -93,6 +100,10 @@ class Kernel:
         squared = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
         found: Floats = np.exp(-np.maximum(squared, 0))
         return found
+
+    def among(self, groups: npt.NDArray[np.intp]) -> Kernel:
+        """Of the first columns alone."""
+        return Kernel(groups, self.log_weights[: groups.max() + 1], self.log_noise)
 
     def of(self, x: Floats) -> Floats:
         """The covariance of noisy observations at `x`, (n, n)."""

@@ -1,8 +1,9 @@
 """Search by a learned model of accuracy (as BANANAS, arXiv 1910.11858, algorithm 1), its model a Gaussian process.
 
-The model reads the choices of a candidate alone, so it serves every space. On NAS-Bench-201 it was as good as with the
-paths from input to output that the paper encodes, and better than with paths alone. It is slow to see that a fork does
-not matter: where half of them do not, evolution found the best cell of that benchmark sooner.
+The model reads a candidate's choices and its zero-cost proxies, the number of parameters unless told otherwise, so that
+it serves every space. On NAS-Bench-201 choices were as good as with the paths from input to output that the paper
+encodes, and better than paths alone. It is slow to see that a fork does not matter: where half of them do not,
+evolution found the best cell of that benchmark sooner.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from math import isfinite
 
 import numpy as np
@@ -19,6 +20,7 @@ from threadpoolctl import ThreadpoolController
 
 from nas.dataset import Dataset
 from nas.ops import Scalar
+from nas.proxies import Proxies
 from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
 from nas.trial import Trial
@@ -31,7 +33,7 @@ BETTER = 200
 DRAWS = 4  # proposals that are drawn, at most, to see what they become where choices depend on each other
 CHANGES = (1, 1, 2, 3)  # decisions in which a proposal differs from its parent, one as often as another
 FAR = 5  # one proposal in so many differs in half of its decisions
-MEASURED = 16  # proposals whose proxies are measured
+MEASURED = 16  # proposals that become candidates, so that their proxies can be measured
 PROXY = "proxy "  # before the name of one, among the choices
 
 Values = dict[str, Scalar]
@@ -47,9 +49,9 @@ def _blas() -> ThreadpoolController:
 
 @dataclass(frozen=True)
 class Model:
-    """What was learned from the first `told` trials; `rows` are those that it has encoded, by their position.
+    """What was learned from the first `told` trials, of which `described` is read.
 
-    It knows of a candidate what `described` says.
+    `rows` are those that it has encoded, by their position.
     """
 
     told: int
@@ -65,14 +67,20 @@ class Model:
             self.rows.update(zip(new, self.encoding(described), strict=True))
         return np.stack([self.rows[i] for i in chosen])
 
+    @cached_property
+    def unmeasured(self) -> Model:
+        """The same without the proxies: for proposals, which are not networks yet."""
+        encoding = self.encoding.unmeasured()
+        return Model(self.told, _choices, encoding, self.kernel.among(encoding.groups))
+
 
 class Predictor(Strategy):
     """The candidate of most expected improvement among `proposals`, which are mutations of the best `parents`.
 
     The first `initial` candidates are the space's default and random ones. Candidates in training now count as if
     they had the value that the model expects of them, so that nothing near them promises much. `batch` of them may be
-    asked for at once where several are trained together. With `proxies`, such as `synflow+params`, the most promising
-    `MEASURED` are measured, and the best of them is chosen by a second model, which reads the proxies too.
+    asked for at once where several are trained together. With `proxies`, such as `synflow+params`, the `MEASURED` that
+    promise most by their choices are measured, and the best of them is taken; `none`: the best by its choices.
     """
 
     def __init__(
@@ -83,19 +91,15 @@ class Predictor(Strategy):
         parents: int = 10,
         proposals: int = 250,
         batch: int = 8,
-        proxies: str = "none",
+        proxies: str = "params",
     ) -> None:
         super().__init__(space)
         at_least(initial=(initial, 2), parents=(parents, 1), proposals=(proposals, 1), batch=(batch, 1))
         self.initial, self.parents, self.proposals, self.batch = initial, parents, proposals, batch
-        self.proxies = None
-        if proxies != "none":
-            from nas.proxies import Proxies  # with torch, which the choices alone can do without
-
-            self.proxies = Proxies(proxies)
+        self.proxies = None if proxies == "none" else Proxies(proxies)
         self.trials: list[Trial] = []
         self.seen: set[frozenset[tuple[str, Scalar]]] = set()
-        self._models: dict[bool, Model] = {}  # with proxies and without: what follows from `trials`, and no more
+        self._model: Model | None = None  # what follows from `trials`, and no more
 
     def look(self, dataset: Dataset) -> None:
         if self.proxies is not None:
@@ -124,35 +128,35 @@ class Predictor(Strategy):
         seen = self.seen | {_identity(candidate.values) for candidate in pending}
         parents = [self.trials[i].candidate for i in np.argsort(-scores, kind="stable")[: self.parents]]
         pool = [values for values in self._proposals(parents, rng) if _identity(values) not in seen]
-        promise = self._improvement(model, scores, pending)
-        if self.proxies and (measuring := self._learned(measuring=True)):
-            return self._best_measured(pool, promise, self._improvement(measuring, scores, pending), seen, rng)
+        promise = self._improvement(model.unmeasured, scores, pending)
+        if self.proxies:
+            return self._best_measured(pool, promise, self._improvement(model, scores, pending), seen, rng)
         return self._most_promising(pool, promise, seen, rng)
 
-    def _learned(self, measuring: bool = False) -> Model | None:
+    def _learned(self) -> Model | None:
         """The model of the last time it was due: a function of what was told, whenever it is asked for."""
         due, following = self.initial, self.initial
         while following <= len(self.trials):
             due, following = following, max(following + 1, int(GROWTH * following))
         if due > len(self.trials):
             return None
-        if measuring not in self._models or self._models[measuring].told != due:
+        if self._model is None or self._model.told != due:
             trials = self.trials[:due]
             scores = warped(_values(trials))
             chosen = _subset(scores)
-            described = self._measured if measuring else _choices
-            rows = [described(trials[i].candidate) for i in chosen]
-            measured = [name for name in rows[0] if name.startswith(PROXY)]
-            encoding = Encoding([t.candidate for t in trials], {n: [float(row[n]) for row in rows] for n in measured})
+            rows = [self._described(trials[i].candidate) for i in chosen]
+            measured = {name: [float(row[name]) for row in rows] for name in rows[0] if name.startswith(PROXY)}
+            encoding = Encoding([t.candidate for t in trials], measured)
             if not scores.any() or not encoding.forks:
                 return None
             kernel = fit(encoding.groups, encoding(rows), scores[chosen])
-            self._models[measuring] = Model(due, described, encoding, kernel)
-        return self._models[measuring]
+            self._model = Model(due, self._described, encoding, kernel)
+        return self._model
 
-    def _measured(self, candidate: Candidate) -> Values:
+    def _described(self, candidate: Candidate) -> Values:
         """Its choices and its proxies."""
-        assert self.proxies is not None
+        if self.proxies is None:
+            return candidate.values
         proxies = zip(self.proxies.names, self.proxies(candidate), strict=True)
         return candidate.values | {PROXY + name: value for name, value in proxies}
 
@@ -221,7 +225,7 @@ class Predictor(Strategy):
         order = np.argsort(-promise(pool), kind="stable")[:MEASURED] if pool else ()
         drawn = [self.space.nearest(pool[i], rng) for i in order]
         new = [candidate for candidate in drawn if _identity(candidate.values) not in seen]
-        return new[int(np.argmax(measured([self._measured(c) for c in new])))] if new else None
+        return new[int(np.argmax(measured([self._described(c) for c in new])))] if new else None
 
 
 def _choices(candidate: Candidate) -> Values:

@@ -65,7 +65,9 @@ def test_near_a_candidate_in_training_less_is_expected() -> None:
     assert model is not None
     scores = warped(np.array([trial.value for trial in strategy.trials]))
     waiting = ask(strategy, 0)
-    alone, beside = (strategy._improvement(model, scores, pending)([waiting.values])[0] for pending in ([], [waiting]))
+    alone, beside = (
+        strategy._improvement(model, scores, pending)([strategy._described(waiting)])[0] for pending in ([], [waiting])
+    )
     assert beside < 0.5 * alone
 
 
@@ -131,7 +133,7 @@ def test_what_only_a_proxy_tells_is_learned_from_it(monkeypatch: pytest.MonkeyPa
     """The digest, of which choices say no more than that those of training do not change it."""
     fate = lambda architecture: int(architecture.digest[:6], 16)  # noqa: E731  # as the table of proxies has them
     monkeypatch.setitem(COUNTED, "params", fate)
-    plain, reading = Predictor(space()), Predictor(space(), proxies="params")
+    plain, reading = Predictor(space(), proxies="none"), Predictor(space())
     for strategy in (plain, reading):
         for number, candidate in enumerate(drawn(40)):
             strategy.tell(Trial(number, candidate, 0, (fate(candidate.architecture) / 16**6,)))

@@ -44,6 +44,7 @@ SPECS = [
     *FIXED[1:],
     "predictor:initial=2,parents=2,proposals=10",
     "predictor:initial=3,proposals=10,proxies=nwot+params",
+    "predictor:initial=3,proxies=none",
     "asha:inner=predictor,inner.initial=3,inner.batch=4",
     *("filter:inner=local,proxy=params,of=3", "filter:inner=predictor,of=2"),
     "asha:inner=filter,inner.of=2",
