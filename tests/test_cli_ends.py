@@ -54,7 +54,19 @@ def search(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 def test_an_interrupted_search_keeps_everything_and_goes_on(
     search: Callable[..., subprocess.Popen[str]], tmp_path: Path, here: Path, name: str
 ) -> None:
-    arguments = ("--budget", "50K", "--trials", "60", "--epochs", "2", "--device", "cpu", "--no-baseline")
+    arguments = (
+        "--budget",
+        "50K",
+        "--trials",
+        "36",
+        "--epochs",
+        "2",
+        "--device",
+        "cpu",
+        "--no-baseline",
+        "--final-epochs",
+        "0",
+    )
     process = search(*arguments, "--workers", "2", "--out", "out")
     log = tmp_path / "out" / "trials.jsonl"
     limit = time.monotonic() + LIMIT
@@ -71,13 +83,13 @@ def test_an_interrupted_search_keeps_everything_and_goes_on(
     assert "Interrupted; the same command continues." in out
     assert "Traceback" not in err
     lines = log.read_bytes().splitlines(keepends=True)
-    assert 3 <= len(lines) < 60
+    assert 3 <= len(lines) < 36
     with (tmp_path / "out" / "trials.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == len(lines)
     assert (tmp_path / "out" / "best" / "model.py").exists()
     assert main([*arguments, "--workers", "0", "--out", "out", "-q"]) == 0
     assert log.read_bytes().splitlines(keepends=True)[: len(lines)] == lines
-    assert sorted(row["number"] for row in rows(log)) == list(range(60))
+    assert sorted(row["number"] for row in rows(log)) == list(range(36))
 
 
 def test_an_interruption_that_nothing_sees_to_claims_nothing_of_how_far_the_search_was(

@@ -128,6 +128,7 @@ def test_a_reply_of_another_version_is_a_failure_that_says_so() -> None:
     assert str(failure) == "TypeError: the worker runs another version of nas: it has sent (True, 3)"
 
 
+@pytest.mark.slow
 def test_a_whole_search_runs_on_a_ray_of_its_own(ray: Any, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     given: dict[str, Any] = {"budget": "5K", "trials": 3, "epochs": 1, "final_epochs": 1, "finalists": 1}

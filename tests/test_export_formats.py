@@ -6,14 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
-from exporting import CLASSES, MISSING, NO_ONNX, SPACES, alone, best_trial, exported, insects, searched
+from exporting import CLASSES, MISSING, SPACES, alone, best_trial, exported, insects, searched
 from safetensors import safe_open
 
 import nas
@@ -28,7 +28,8 @@ pytest_plugins = ("fixtures_run",)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 BATCHES = (1, 7)
-COMPUTED = sorted(set(plugins.names(FOLDER)) - {"optuna"})
+WRITTEN = sorted({*plugins.names(FOLDER)} - {"optuna"} - ({"onnx"} if MISSING else set()))
+QUICK = ("mlp", "nasbench201")  # of the other spaces slow tests export eight networks each
 
 LOAD = """
 import os, pathlib
@@ -79,47 +80,30 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return searched("mlp", tmp_path_factory.mktemp("run"))
 
 
-def write_and_read(folders: Iterable[Path]) -> None:
-    """Write every format into these best/ folders, and beside them what another process computes with each."""
-    written = [name for name in COMPUTED if name != "onnx" or not MISSING]
+def check_every_format(folders: Sequence[Path]) -> None:
+    """Write every format into these best/ folders; another process computes with each what the module computes."""
     for best in folders:
-        for name in written:
+        for name in WRITTEN:
             export(best, name)
         shape = Wanted(best).architecture.input_shape
         for size in BATCHES:
             x = torch.randn(size, *shape, generator=torch.Generator().manual_seed(size))
             np.save(best / f"x{size}.npy", x.numpy())
-    alone(LOAD, ",".join(written), *map(str, folders), cwd=Path.cwd())
+    alone(LOAD, ",".join(WRITTEN), *map(str, folders), cwd=Path.cwd())
+    for best, size in product(folders, BATCHES):
+        with torch.inference_mode():
+            wanted = Wanted(best).network()(torch.from_numpy(np.load(best / f"x{size}.npy"))).numpy()
+        files = [*best.glob(f"*-x{size}.npy")]
+        assert len(files) == len(WRITTEN)
+        for file in files:
+            logits = np.load(file)
+            assert logits.shape == wanted.shape
+            assert np.abs(logits - wanted).max() < 1e-5 * max(1, np.abs(wanted).max()), file
 
 
-@pytest.fixture(scope="module")
-def read_again(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """By space, the best/ folder of a search with every format, and what was computed with each of them."""
-    folder = tmp_path_factory.mktemp("runs")
-    found = {space: searched(space, folder) / "best" for space in SPACES}
-    write_and_read(found.values())
-    return found
-
-
-def computed(best: Path, size: int) -> npt.NDArray[np.float32]:
-    with torch.inference_mode():
-        logits: npt.NDArray[np.float32] = (
-            Wanted(best).network()(torch.from_numpy(np.load(best / f"x{size}.npy"))).numpy()
-        )
-    return logits
-
-
-@pytest.mark.parametrize("name", COMPUTED)
-@pytest.mark.parametrize("space", SPACES)
-def test_a_format_read_without_nas_computes_what_the_module_computes(
-    space: str, name: str, read_again: dict[str, Path]
-) -> None:
-    if name == "onnx" and MISSING:
-        pytest.skip(NO_ONNX)
-    for size in BATCHES:
-        logits = np.load(read_again[space] / f"{name}-x{size}.npy")
-        assert logits.shape == (size, len(CLASSES))
-        assert np.abs(logits - computed(read_again[space], size)).max() < 1e-5
+@pytest.mark.parametrize("space", [pytest.param(s, marks=() if s in QUICK else pytest.mark.slow) for s in SPACES])
+def test_what_a_search_hands_over_computes_the_same_in_every_format_without_nas(space: str, tmp_path: Path) -> None:
+    check_every_format([searched(space, tmp_path) / "best"])
 
 
 @pytest.mark.slow
@@ -130,13 +114,7 @@ def test_any_network_of_a_space_can_be_written_in_every_format(space: str, tmp_p
     folders = [tmp_path / f"n{number}" for number in range(8)]
     for number, best in enumerate(folders):
         exported(best, made.sample(np.random.default_rng(number)).architecture, insects())
-    write_and_read(folders)
-    for best in folders:
-        for size in BATCHES:
-            wanted = computed(best, size)
-            for file in best.glob(f"*-x{size}.npy"):
-                off = np.abs(np.load(file) - wanted).max()
-                assert off < 1e-5 * max(1, np.abs(wanted).max()), file
+    check_every_format(folders)
 
 
 def test_a_file_goes_beside_the_networks_other_files_or_where_it_is_told(

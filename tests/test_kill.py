@@ -100,6 +100,7 @@ def test_a_search_killed_twice_is_the_uninterrupted_one(tmp_path: Path, capsys: 
     check(tmp_path, capsys, trials=6, kills=2, seed=0)
 
 
+@pytest.mark.slow
 def test_a_search_by_groups_killed_twice_loses_nothing_and_repeats_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_search_by_rungs_killed_three_times_is_the_uninterrupted_one(
     assert not (tmp_path / "cut" / "out" / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_a_search_with_shared_weights_killed_three_times_is_the_uninterrupted_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -104,6 +104,7 @@ def test_a_folder_of_the_name_of_a_library_is_not_taken_for_it(tmp_path: Path, m
         need("some", "nobody_has_this_library")
 
 
+@pytest.mark.slow
 def test_a_whole_search_leaves_what_all_three_trackers_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], one_thread: None
 ) -> None:

@@ -29,6 +29,7 @@ FIXED = (
     "optuna:sampler=qmc",
     "filter:inner=grid,proxy=flops,of=2",
 )  # whose order is the same for every seed of a search
+SMAC = "smac:startup=9,challengers=5,searches=1"  # as quick as it can be had, and slow still
 SPECS = [
     *(name for name in NAMES if name != "smac"),  # which takes a second to ask, unless it looks less far
     "evolution:population=4,sample=2,crossover=0.5",
@@ -40,7 +41,8 @@ SPECS = [
     "asha:inner=local,eta=2",
     "nsga2:population=4,crossover=0.5,start=random",
     *("asha:inner=optuna", "optuna:sampler=cmaes", "optuna:sampler=nsgaii,population=4", "optuna:sampler=random"),
-    *("coarse_to_fine:inner=evolution,first=5,best=2", "smac:startup=9,challengers=5,searches=1"),
+    "coarse_to_fine:inner=evolution,first=5,best=2",
+    SMAC,
     *FIXED[1:],
     "predictor:initial=2,parents=2,proposals=10",
     "predictor:initial=3,proposals=10,proxies=nwot+params",
@@ -53,7 +55,8 @@ SPECS = [spec for spec in SPECS if all(find_spec(library) for name, library in L
 TRIALS = 12  # of one run
 
 Score = Callable[[Candidate], float]
-each_strategy = pytest.mark.parametrize("spec", SPECS)
+EACH = [pytest.param(spec, marks=pytest.mark.slow if spec == SMAC else ()) for spec in SPECS]
+each_strategy = pytest.mark.parametrize("spec", EACH)
 
 
 def mlp() -> SearchSpace:
@@ -170,7 +173,7 @@ def test_nothing_but_failures_is_survived_and_what_follows_is_learned_from(spec:
         strategy.tell(outcome(number, candidate, fails=number % 2 == 0))
 
 
-@pytest.mark.parametrize("spec", [spec for spec in SPECS if spec not in FIXED])
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if spec not in (*FIXED, SMAC)])
 def test_other_seeds_give_other_candidates(spec: str, space: SearchSpace) -> None:
     strategy = make(spec, space)
     play(strategy, TRIALS)
