@@ -59,7 +59,9 @@ def parse_size(text: str | int | float) -> int:
     if number > 10**15:
         raise ValueError(f"a parameter budget is at most 1e15, such as 20M; got {text!r}")
     if number < 1 or number != int(number):
-        raise ValueError(f"a parameter budget is a whole number such as 20M, 2.5e6, 800K or 20_000_000, got {text!r}")
+        raise ValueError(
+            f"a parameter budget is a whole number above 0, such as 20M, 2.5e6, 800K or 20_000_000; got {text!r}"
+        )
     return int(number)
 
 
