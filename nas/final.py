@@ -62,8 +62,10 @@ class FinalTraining:
                 for job, result in flight.landed():
                     done[job.candidate.key].append(self._record(job, result))
         except KeyboardInterrupt:  # what had finished is not lost
+            told = {trial.number for trial in self.log.trials}
             for job, result in flight.landed(0):
-                self._record(job, result)
+                if job.number not in told:
+                    self._record(job, result)
             raise
         finally:
             sweep.finished()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from itertools import count
@@ -88,6 +88,7 @@ class Flight:
         self._numbers = count()
         self._packs: dict[int, dict[Future[Outcome | Exception], Job]] = {}  # of each the jobs that have not ended
         self._ended: SimpleQueue[tuple[int, Future[Outcome | Exception]]] = SimpleQueue()
+        self._landed: list[tuple[Job, Result]] = []  # what nobody has seen to
 
     def __len__(self) -> int:
         """Packs, of which a worker has one at a time."""
@@ -103,15 +104,21 @@ class Flight:
         for future in futures:
             future.add_done_callback(lambda ended: self._ended.put((number, ended)))
 
-    def landed(self, timeout: float | None = None) -> list[tuple[Job, Result]]:
-        """Wait for a job to end; the results of all that have, by number. None in time: none."""
-        found: list[tuple[Job, Result]] = []
+    def landed(self, timeout: float | None = None) -> Iterator[tuple[Job, Result]]:
+        """Wait for a job to end; the results of all that have, by number. None in time: none.
+
+        Whoever is interrupted at one of them is given it again, and those that follow, when asking the next time.
+        """
         try:
-            found += self._heard(*self._ended.get(timeout=timeout))
+            if not self._landed:
+                self._landed += self._heard(*self._ended.get(timeout=timeout))
             while True:
-                found += self._heard(*self._ended.get_nowait())
+                self._landed += self._heard(*self._ended.get_nowait())
         except Empty:
-            return sorted(found, key=lambda pair: pair[0].number)
+            self._landed.sort(key=lambda pair: pair[0].number)
+        while self._landed:
+            yield self._landed[0]
+            del self._landed[0]
 
     def _heard(self, number: int, future: Future[Outcome | Exception]) -> list[tuple[Job, Result]]:
         """What the end of a future says: of its job, or where its worker has failed, of all that the pack still had."""

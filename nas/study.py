@@ -75,8 +75,10 @@ class Study:
         try:
             self._loop()
         except KeyboardInterrupt:  # what had finished is not lost
+            told = {trial.number for trial in self.log.trials}
             for job, result in self._flight.landed(0):
-                self._tell(job, result)
+                if job.number not in told:
+                    self._tell(job, result)
             raise
         finally:
             self._watching.finished()

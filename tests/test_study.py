@@ -17,6 +17,7 @@ from nas.space import Candidate
 from nas.store import TrialLog
 from nas.strategy import Strategy
 from nas.trial import Trial
+from strategies.random import Random
 
 pytest_plugins = ("fixtures_run",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -132,6 +133,23 @@ def test_monitors_hear_of_every_event_in_order(search: Search) -> None:
     later = Events()
     search("random", trials=TRIALS + 1, monitors=(later,))
     assert later.seen[:2] == [("started", TRIALS), ("told", TRIALS)]
+
+
+@pytest.mark.parametrize("moment", ["told", "tell"])
+def test_what_ended_with_the_trial_at_which_a_search_is_interrupted_is_not_lost(search: Search, moment: str) -> None:
+    class Interrupting(Monitor):
+        def told(self, trial: Trial) -> None:
+            if trial.number == 1 and moment == "told":
+                raise KeyboardInterrupt
+
+    class Drawn(Random):
+        def tell(self, trial: Trial) -> None:
+            if trial.number == 1 and moment == "tell":
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(Drawn(line()), alike=lambda candidate: (None, 6), monitors=(Interrupting(),), trials=6)
+    assert sorted(row["number"] for row in rows(search.path)) == [*range(6)]
 
 
 def test_monitors_hear_the_end_of_an_interrupted_search(search: Search) -> None:
