@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from nas.oneshot.evaluator import OneShot
 from nas.oneshot.rounds import Round, Rounds, timed
 from nas.options import Options
 from nas.pace import Allowance, Pace
-from nas.packs import apart
+from nas.packs import Alike, apart
 from nas.placement import Placement
 from nas.problem import Problem
 from nas.provenance import config, identity, run_name
@@ -100,12 +101,13 @@ class _Run:
     def run(self) -> Result:
         path, space = self.directory.path, self.problem.space
         searched, random, final, distilled = logs = [TrialLog(path / name, space) for name in LOGS.values()]
+        self._alike: Alike = apart
         self._executor, self._chosen = self._workers(), list[Again]()
-        self._try_groups()
-        self._chores = self._survey()
         result = Result(path, searched.trials, random.trials, [], None, False)
-        (path / "selection.json").unlink(missing_ok=True)  # it is of what an earlier session has chosen
         try:
+            self._try_groups()
+            self._chores = self._survey()
+            (path / "selection.json").unlink(missing_ok=True)  # it is of what an earlier session has chosen
             self._check_training(searched)
             spent = self._searched(searched)
             if self.wants_baseline:
@@ -254,6 +256,8 @@ class _Run:
             chores=self._chores,
         )
         study.run()
+        if study.nothing_left:
+            self._say(f"{label} ends early: {study.nothing_left}")
         for _ in self._chores:
             pass
         if seconds is not None and self.options.workers != 0:  # what was cut short is not to hold up what follows
@@ -302,10 +306,10 @@ class _Run:
         return trained
 
     def _training(self, log: TrialLog, executor: Workers, arm: str) -> FinalTraining:
-        options, directory = self.options, self.directory
+        options, directory, joins = self.options, self.directory, self.options.joins
         places = directory.weights_of(arm), directory.live_of(arm), directory.path / "errors.log"
         training = FinalTraining(log, executor, options.seed, options.epochs, *places, self.watching)
-        return replace(training, snapshots=options.joins, alike=apart if options.joins else self._alike)
+        return replace(training, snapshots=joins and arm == "final", alike=apart if joins else self._alike)
 
     def _try_groups(self) -> None:
         """Where workers have GPUs: whether they can train networks together, before they train any."""
@@ -313,6 +317,7 @@ class _Run:
         self._alike = grouped(self.options, self.placement.devices, verdict)
         if not verdict.works:
             self._say(f"warning: networks are trained one by one: {verdict.said}")
+            self.evaluator = copy(self.evaluator)  # for a cluster, which sends each one to its nodes once
             self.evaluator.fused = False
             self._executor.shutdown(cancel_futures=True)  # the others have yet to hear of it, and one may be spoilt
             self._executor = self._workers()

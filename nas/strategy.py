@@ -24,6 +24,7 @@ class Strategy(ABC):
     """
 
     objectives: float = 1  # how many values of a trial it can weigh, the first ones; infinity: any number
+    exhaustive = False  # it asks for everything, and for nothing twice, until it raises `Exhausted`
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space

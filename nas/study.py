@@ -27,7 +27,7 @@ GRACE = 0.1  # share of the time limit that running trials may take beyond it
 HOPELESS = 100  # trials that have failed, and none has a result
 MOMENT = 0.05  # seconds of chores between two results
 PACK = 0.5  # of the time that is left, what a pack of trainings may take
-COPIES = 1000  # trials in a row without a new candidate: the space is exhausted, or the strategy has converged
+COPIES = 1000  # trials in a row without a new candidate: the strategy has converged, or there is none
 Key = tuple[Any, ...]
 
 
@@ -63,7 +63,7 @@ class Study:
         self._asked = len(taken)
         self._failed = sum(t.error is not None for t in self.log.trials)
         self._copies = len(list(takewhile(lambda t: t.copy_of is not None, reversed(self.log.trials))))
-        self._exhausted = False  # the strategy has nothing to ask for, until it is told of another trial
+        self._exhausted = ""  # why the strategy has nothing to ask for, until it is told of another trial
         self._trained, self._spent = 0, 0.0  # trials that have a value of their own, and the seconds they took
         self._bests: dict[float, float] = {}  # of each share of a schedule that trainings have come to
         self._paused: dict[Key, Trial] = {}  # of each candidate that may be trained on, how far it has come
@@ -131,8 +131,14 @@ class Study:
         enough = self.trials is not None and self._asked >= self.trials
         hopeless = self._failed >= HOPELESS and not self._bests
         spent = self.allowance is not None and not self.allowance.left(len(self._flight.jobs) + len(self._waiting))
-        converged = self._exhausted or self._copies >= COPIES
-        return not (enough or spent or hopeless or converged or self._closed())
+        return not (enough or spent or hopeless or self.nothing_left or self._closed())
+
+    @property
+    def nothing_left(self) -> str:
+        """Why there is no new candidate, in words; empty where there may be one."""
+        if self._copies < COPIES or self.strategy.exhaustive:
+            return self._exhausted
+        return f"the last {COPIES:,} candidates were trained before; another strategy or seed may find others"
 
     def _over(self) -> bool:
         """Past the grace; but a search that has no result yet waits for its first."""
@@ -154,8 +160,8 @@ class Study:
         rng = np.random.default_rng((self.seed, number))
         try:
             candidate = self.strategy.ask(rng, self._pending())
-        except Exhausted:
-            self._numbers, self._exhausted = chain([number], self._numbers), True
+        except Exhausted as error:
+            self._numbers, self._exhausted = chain([number], self._numbers), str(error) or "no candidate is left"
             return
         if self.pace is not None:
             candidate = self.pace(candidate)
@@ -249,7 +255,7 @@ class Study:
             self._trained += 1
             self._spent += trial.metrics.get("seconds", 0.0)
         self.strategy.tell(trial)
-        self._exhausted = False
+        self._exhausted = ""
         for learner in (self.pace, self.allowance):
             if learner is not None:
                 learner.told(trial)

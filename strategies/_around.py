@@ -16,6 +16,7 @@ class Around(Strategy):
         self.inner: Strategy = plugins.make("strategies", inner, Strategy, space)
         if self.inner.paces:
             raise ValueError(f"inner must be a strategy that leaves the fidelity alone, got {inner!r}")
+        self.exhaustive = self.inner.exhaustive
 
     def look(self, dataset: Dataset) -> None:
         self.inner.look(dataset)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from nas.space import Candidate, SearchSpace
+from nas.strategy import Exhausted
 from nas.trial import Trial, best_first
 from strategies._around import Around
 from strategies._options import at_least
@@ -56,7 +57,11 @@ class CoarseToFine(Around):
         _, is_coarse = self._left(self.told + len(pending))
         if is_coarse or not (self.tried or self.trained):
             asked = [candidate for candidate in pending if candidate.fidelity == self.low]
-            return replace(self.inner.ask(rng, asked), fidelity=self.low, horizon=1.0)
+            try:
+                return replace(self.inner.ask(rng, asked), fidelity=self.low, horizon=1.0)
+            except Exhausted:  # all were trained for few epochs, which is what the others wait for
+                if not self.tried:
+                    raise
         begun = self.done | {candidate.lineage for candidate in pending if candidate.fidelity == 1}
         for trial in self.tried:
             if trial.candidate.lineage not in begun:

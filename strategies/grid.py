@@ -24,6 +24,7 @@ class Grid(Strategy):
     """
 
     objectives = float("inf")
+    exhaustive = True
 
     def __init__(self, space: SearchSpace, *, order: str = "shuffled", init_seed: int = 0) -> None:
         super().__init__(space)

@@ -53,6 +53,12 @@ def test_the_inner_strategy_hears_of_coarse_trials_alone() -> None:
     assert heard == [candidate for candidate in asked if candidate.fidelity == LOW]
 
 
+def test_where_no_other_network_is_left_the_best_are_trained_in_full() -> None:
+    strategy = CoarseToFine(line(), inner="grid", first=400)
+    asked = play(strategy, 168 + 5)
+    assert [candidate.fidelity for candidate in asked] == [LOW] * 168 + [1.0] * 5
+
+
 def test_one_epoch_leaves_one_fidelity() -> None:
     strategy = CoarseToFine(line(), first=4)
     strategy.plan(1)

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from searching import Search
-from toy import Shuffled, Single, Toy, line, rows, score, timeless
+from toy import Line, Shuffled, Single, Toy, line, rows, score, timeless
 
-from nas import study
+from nas import plugins, study
+from nas.budget import Choose
 from nas.executor import JobFailed
 from nas.job import Job, Outcome
 from nas.live import Stopped
+from nas.recipe import Recipe
 from nas.space import Candidate
 from nas.store import TrialLog
 from nas.strategy import Strategy
@@ -91,6 +93,22 @@ def test_a_space_with_one_network_ends(search: Search, monkeypatch: pytest.Monke
     trials = search(space=Single((6,), 3), evaluator=toy, **limit)
     assert len(toy.jobs) == 1
     assert len(trials) == 1 + 20
+
+
+def test_a_grid_goes_on_past_the_many_ways_of_one_network(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Alike(Line):
+        """Every network in twenty ways."""
+
+        def recipe(self, choose: Choose) -> Recipe:
+            choose("idle", tuple(range(20)))
+            return Recipe()
+
+    monkeypatch.setattr(study, "COPIES", 5)
+    toy = Toy(failing=False)
+    assert len(search("grid:order=lexicographic", space=Alike((6,), 3), evaluator=toy, trials=400)) == 400
+    assert len(toy.jobs) == 400 // 20
+    around = [plugins.make("strategies", f"{name}:inner=grid", Strategy, line()) for name in ("filter", "asha")]
+    assert all(strategy.exhaustive for strategy in around)
 
 
 def test_an_exhausted_search_stays_so_when_it_is_resumed(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
