@@ -233,6 +233,15 @@ def test_members_that_go_on_from_a_segment_are_those_of_a_training_without_a_bre
         assert_same(one, other)
 
 
+def test_a_member_that_patience_has_ended_hands_on_what_it_was_given(tmp_path: Path) -> None:
+    member = Member(network(), Recipe(batch_size=32, lr=0.3), 1, Patience(1))
+    for before, after in ((None, "low"), ("low", "middle"), ("middle", None)):
+        member.segment = Segment(20, *[name and tmp_path / name for name in (before, after)])
+        (fitted,) = together([member], 20)
+        assert len(fitted.curve) < 20
+        assert fitted.before == (0 if before is None else len(fitted.curve))
+
+
 def test_where_pixels_are_the_same_in_a_batch_rounding_grows_no_further_than_a_ten_thousandth() -> None:
     """BatchNorm cancels the gradient of such a pixel's weights; what rounding leaves of it is not to become a step."""
     digits = Digits().load(0)

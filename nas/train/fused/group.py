@@ -32,7 +32,10 @@ def train_together(
     """
     with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own
         trainings = [Training(member, data, validation, epochs) for member in members]
-    yield from ((n, training.finished()) for n, training in enumerate(trainings) if training.over)
+    for n, training in enumerate(trainings):
+        if training.over:  # already: what follows is to see that too
+            training.leave(training.begins, training.remembered or {}, training.order)
+            yield n, training.finished()
     active = sorted((t for t in trainings if not t.over), key=lambda t: (t.fitted.before, t.likeness))
     for begun, alike in groupby(active, key=lambda t: t.fitted.before):
         for group in _fitting(list(alike), data.x.device):
