@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nas.ensemble import roommates
-from nas.finalists import FINALISTS, GROWING, LONGER, SEEDS, Again, affordable, distinct, with_baseline
+from nas.finalists import FINALISTS, GROWING, LONGER, SEEDS, Again, Slower, affordable, distinct, with_baseline
 from nas.options import Options
 from nas.selection import finalists_of
+from nas.train.fused.plan import likeness, share
 from nas.trial import Trial
 
 ROOMS = ((1, 2), (1, 3), (2, 3))  # networks and seeds of each, of those that share the budget with others
@@ -43,13 +44,29 @@ def _in_time(options: Options, ended: Ended, devices: Sequence[str], searched: i
     assert options.time is not None
     left = max(options.time * (1 - options.search_share) / 2, options.time - ended.spent)
     left /= (1 + options.joins) * (1 + (options.distill is not None))  # for small networks, and for a last training
+    slower = _slower(options, devices[0].partition(":")[0])
     growing = [(options.finalists or k, options.final_seeds or n) for k, n in GROWING]
     both, facts = [*ended.trials, *ended.baseline], (devices, options.epochs, whole, searched / whole)
     small = [trial for trial in both if options.joins and trial.params <= options.budget // 2]
-    more = [replace(again, joining=True) for again in affordable(small, left, *facts, ROOMS)]
-    found = distinct([*affordable(both, left, *facts, growing), *more])
+    more = [replace(again, joining=True) for again in affordable(small, left, *facts, ROOMS, slower)]
+    found = distinct([*affordable(both, left, *facts, growing, slower), *more])
     firsts = [finalist.trials[0] for finalist in finalists_of(ended.final)]
     done = [Again(trial, round(trial.candidate.fidelity * options.epochs), 1) for trial in firsts]
     known = {again.trial.candidate.key[:2]: again.epochs for again in done}
     found = [replace(again, epochs=known.get(again.trial.candidate.key[:2], again.epochs)) for again in found]
     return distinct([*found, *done])  # what an earlier session has trained is in the choice, whatever it takes now
+
+
+def _slower(options: Options, device: str) -> Slower:
+    """What was trained with others in the search has others, or none, in the final training."""
+    grouped = options.workers != 0 and options.trial_timeout is None
+
+    def times(trial: Trial, company: int) -> float:
+        if not options.fused or likeness(trial.candidate, device) is None:
+            return 1.0
+        now = 0 if options.joins else company if grouped else 1
+        return share(trial.candidate, now, device) / share(
+            trial.candidate, int(trial.metrics.get("together", 1)), device
+        )
+
+    return times

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
@@ -20,6 +20,9 @@ TIGHT = 2 / 3  # of the epochs they should have, with which one more finalist or
 SCALING = 0.85  # of a second thread and each one more: what it adds at most to the speed of one, and ...
 HALF = 3e8  # ... the operations of a step, forward, at which it adds half of that; the calls of small ones are most
 BY_HEART = 0.5  # of the mistakes on validation data, the share that is no mistake on training data
+
+
+Slower = Callable[[Trial, int], float]  # than in the search an epoch, where so many are trained as one: times as long
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def affordable(
     samples: int,
     share: float = 1.0,
     growing: Sequence[tuple[int, int]] = GROWING,
+    slower: Slower = lambda trial, company: 1.0,
 ) -> list[Again]:
     """Which of the best trials to train again, for how many epochs and seeds, in `seconds` on these devices.
 
@@ -97,7 +101,8 @@ def affordable(
         best = contenders(trials, number)
         each = [_wanted(trial, epochs, samples) for trial in best]
         trainings = len(best) * seeds
-        longest = max(e * _epoch(t, share) for e, t in zip(each, best, strict=True))
+        company = min(seeds, -(-trainings // len(devices)))  # seeds of a network go together, if nobody else
+        longest = max(e * _epoch(t, share) * slower(t, company) for e, t in zip(each, best, strict=True))
         faster = 1 + gain * (threads(devices, trainings) - 1)
         fit = seconds * faster / (longest * -(-trainings // len(devices)))  # one after another on each worker
         if chosen and fit < TIGHT:

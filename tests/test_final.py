@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from toy import Toy, line, score
 
+from nas.choosing import Ended, chosen_again
 from nas.executors.inline import Inline
 from nas.final import FinalTraining
 from nas.finalists import FINALISTS, THREADS, Again, affordable, contenders, finalists, threads, with_baseline
+from nas.options import Options
 from nas.pace import CALLS, TRIALS, Pace
 from nas.space import Candidate
 from nas.store import TrialLog
+from nas.train.fused import plan
 from nas.trial import Trial, best_first
 
 SPACE = line()
@@ -156,6 +159,21 @@ def test_an_epoch_of_a_promotion_that_had_nothing_left_to_train_takes_as_long_as
 def test_samples_that_have_been_seen_often_are_not_worth_more_epochs(samples: int, longer: int) -> None:
     found = affordable([learned(0, by_heart=False)], 1e6, ["cuda:0"], epochs=8, samples=samples)
     assert [again.epochs for again in found] == [8 * longer]
+
+
+@pytest.mark.parametrize(("more", "company"), [({}, 2), ({"workers": 0}, 1), ({"ensemble": True}, 0)], ids=str)
+def test_what_eight_shared_in_the_search_fewer_share_in_the_final_training(more: dict[str, Any], company: int) -> None:
+    trained = replace(learned(0, by_heart=False), metrics={"seconds": 2.0, "epochs": 4, "together": 8})
+    left = 79.0 * (1 + ("ensemble" in more))  # half of it is for small networks
+    ended = Ended([trained], [], [], spent=left)
+
+    def epochs(fused: bool) -> int:
+        told = {"time": 2 * left, "epochs": 10, "budget": 5000, "finalists": 1, "final_seeds": 2, "fused": fused}
+        return chosen_again(Options.of({**told, **more}), ended, ["cpu"], 9, 9)[0].epochs
+
+    slower = plan.share(trained.candidate, company) / plan.share(trained.candidate, 8)
+    assert slower > 2
+    assert epochs(fused=True) * slower == pytest.approx(epochs(fused=False), rel=0.1) == pytest.approx(79)
 
 
 def test_fewer_networks_than_workers_are_no_hindrance() -> None:

@@ -20,6 +20,7 @@ FUSED = ("adamw", "adam", "sgd", "nesterov")  # the first steps of rmsprop and a
 WIDE, WIDE_BATCH = 256, 256  # from here on bfloat16 is the faster format, and such a training is done alone
 SHARED = 0.1  # the calls that are made once are to be no more than this share of a step
 FEW = 8  # samples: BatchNorm over fewer magnifies rounding too
+LOOP = 2.0  # times as long as in a group of its own a step takes in `nas.train.loop`: 1.5 to 2.4 of small networks
 MEMORY = 1 << 29  # bytes of a group, where it is not said how many there are
 SPARED = 4  # else one part in so many of the free memory that a worker may have
 
@@ -96,6 +97,15 @@ def seconds(candidate: Candidate, chain: Chain, costs: Costs = COSTS["cpu"]) -> 
     products = 3 * candidate.architecture.flops * batch * costs.operation
     calls = costs.layer * (len(chain.blocks) + 1)
     return products + costs.element * chain.width * batch + costs.weight * weights + calls
+
+
+def share(candidate: Candidate, company: int, device: str = "cpu") -> float:
+    """Seconds of a step: the share of one among `company` like it, itself included; of 0 in `nas.train.loop`."""
+    chain, costs = chain_of(candidate.architecture), COSTS[device]
+    if chain is None:
+        raise ValueError(f"{candidate.architecture} is no chain of dense blocks; it is trained alone")
+    own = seconds(candidate, chain, costs)
+    return costs.once / company + own if company else LOOP * (costs.once + own)
 
 
 def together(candidate: Candidate, memory: int = MEMORY, costs: Costs = COSTS["cpu"]) -> tuple[Hashable, int]:
