@@ -17,7 +17,7 @@ from nas.job import Member
 from nas.trial import Trial, best_first
 from nas.weights import snapshot_file
 
-KEPT = 12  # networks of a search whose weights are kept as possible members, by accuracy; as many again by size
+KEPT = 12  # networks of a search whose weights are kept as members, where no final training follows; more by size
 SAMPLES = 20_000  # of the validation part, by which members are selected
 PARTS = (
     2,

@@ -34,8 +34,13 @@ class Handover:
     workers: Callable[..., Workers]
 
     def join(self, result: Result) -> Result:
-        """With the ensemble that is best on the validation part, of all networks that have left their weights."""
-        arms = {"final": result.final, "search": result.trials, "random": result.baseline}
+        """With the ensemble that is best on the validation part, of networks that were trained again.
+
+        Of those of the search where none was: what it has left are best epochs, which that part has chosen, so that an
+        ensemble of them would look better than it is beside networks that it has not.
+        """
+        again = {"final": result.final}
+        arms = again if result.finalists else {"search": result.trials, "random": result.baseline}
         pool = candidates({self.directory.weights_of(arm)(0).parent: trials for arm, trials in arms.items()})
         validation, options = self.evaluator.dataset.validation, self.options
         executor = self.workers(max(1, len(pool)))

@@ -235,7 +235,8 @@ class _Run:
         bar = ProgressBar(self.console, label, most, seconds, self.directory.path / "errors.log", self.verbosity)
         asked = self.problem.strategy(strategy)
         asked.look(self.evaluator.dataset)
-        keep = KeepBestWeights(weights_of, worth_keeping) if self.options.joins else KeepBestWeights(weights_of)
+        joins = self.options.joins and self.options.final_epochs == 0  # else those that are trained again
+        keep = KeepBestWeights(weights_of, worth_keeping) if joins else KeepBestWeights(weights_of)
         study = Study(
             strategy=asked,
             log=log,
@@ -247,7 +248,7 @@ class _Run:
             monitors=(keep, KeepCheckpoints(checkpoint_of), Sweep(live_of), bar, self.watching),
             weights_of=weights_of,
             live_of=live_of,
-            keep_all=self.options.joins,
+            keep_all=joins,
             pace=self._round or (None if seconds is None else self._pace(seconds)),
             checkpoint_of=checkpoint_of,
             alike=self._alike if self._round is None else apart,

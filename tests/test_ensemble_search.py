@@ -45,6 +45,19 @@ def test_a_search_ends_with_an_ensemble_inside_the_budget(joined: nas.Result) ->
     assert len(rows(joined.path / "distilled.jsonl")) == 2
 
 
+def test_members_are_networks_that_the_validation_part_has_chosen_no_epoch_of(joined: nas.Result) -> None:
+    assert joined.joint is not None
+    assert {member.weights.parent.name for member in joined.joint.members} == {"final"}
+    assert len(list((joined.path / "weights" / "search").iterdir())) == 1  # the best one's
+
+
+def test_without_a_final_training_networks_of_the_search_are_joined(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"budget": "4K", "workers": 0, "baseline": False, "epochs": 1, "out": tmp_path / "run"}
+    found = nas.search(**given, trials=4, final_epochs=0, ensemble=True)
+    assert found.joint is not None
+    assert {member.weights.parent.name for member in found.joint.members} == {"search"}
+
+
 def test_the_ensemble_answers_without_nas(joined: nas.Result, tmp_path: Path) -> None:
     """Its file computes the mean that was selected, in a process that imports torch alone."""
     assert joined.joint is not None
