@@ -64,9 +64,7 @@ def _slower(options: Options, device: str) -> Slower:
     def times(trial: Trial, company: int) -> float:
         if not options.fused or likeness(trial.candidate, device) is None:
             return 1.0
-        now = 0 if options.joins else company if grouped else 1
-        return share(trial.candidate, now, device) / share(
-            trial.candidate, int(trial.metrics.get("together", 1)), device
-        )
+        before, now = int(trial.metrics.get("together", 1)), 0 if options.joins else company if grouped else 1
+        return share(trial.candidate, now, device) / share(trial.candidate, before, device)
 
     return times

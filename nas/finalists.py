@@ -68,6 +68,14 @@ def distinct(chosen: Sequence[Again]) -> list[Again]:
     return list(first.values())
 
 
+def again_in_words(chosen: Sequence[Again], joins: bool) -> str:
+    """A line before they are trained."""
+    count = f"{len(chosen)} networks" if joins else f"the best {len(chosen)}"
+    count = "the best network" if len(chosen) == 1 else count
+    seeds = f"{chosen[0].seeds} fresh seeds" if chosen[0].seeds > 1 else "a fresh seed"
+    return f"final training: {count}, {seeds}, up to {max(again.epochs for again in chosen)} epochs"
+
+
 def joining(trained: Sequence[Trial], chosen: Sequence[Again]) -> frozenset[int]:
     """The numbers of the trainings that were for the sake of an ensemble."""
     keys = {again.trial.candidate.key[:2] for again in chosen if again.joining}

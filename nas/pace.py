@@ -74,8 +74,10 @@ class Allowance:
     spent: int = 0
 
     @classmethod
-    def equal_to(cls, trials: Sequence[Trial], each: int) -> Allowance:
-        """As many as these trials have trained."""
+    def equal_to(cls, trials: Sequence[Trial], each: int) -> Allowance | None:
+        """As many as these trials have trained; None where none was to be trained on: as many trials, then."""
+        if all(trial.candidate.horizon is None for trial in trials):
+            return None
         return cls(round(sum(trial.metrics.get("epochs", 0) for trial in trials)), each)
 
     @property

@@ -20,7 +20,7 @@ from nas.evaluate import Stopping, Training
 from nas.events import Broadcast, Monitor
 from nas.executor import JobFailed, Workers
 from nas.final import FinalTraining
-from nas.finalists import Again, joining, threads
+from nas.finalists import Again, again_in_words, joining, threads
 from nas.grouping import grouped, tried
 from nas.handover import Handover
 from nas.live import Sweep
@@ -223,8 +223,10 @@ class _Run:
     def _arm(self, arm: str, strategy: Any, log: TrialLog, known: Sequence[Trial]) -> float:
         """One search to the limits of the options, the random arm to those of the search; the seconds it has taken."""
         trials, seconds = (self._round if self._round and arm == "search" else self.options).search_limits
-        allowance = self._allowance(known) if arm == "random" else None
+        allowance = None
         if arm == "random":
+            each = self.options.epochs * self.options.folds
+            allowance = Allowance.equal_to(known, each) if self._round is None else None
             trials = len(known) if allowance is None else None
         self._enter(arm)
         weights_of, live_of = self.directory.weights_of(arm), self.directory.live_of(arm)
@@ -267,12 +269,6 @@ class _Run:
         self.directory.remove_checkpoints()
         return study.elapsed()
 
-    def _allowance(self, known: Sequence[Trial]) -> Allowance | None:
-        """What random search may cost, where the search has trained several networks for few epochs; else None."""
-        if self._round is not None or all(trial.candidate.horizon is None for trial in known):
-            return None  # as many trials
-        return Allowance.equal_to(known, self.options.epochs * self.options.folds)
-
     def _pace(self, seconds: float) -> Pace:
         options, samples = self.options, sum(cut.samples for cut in self.evaluator.searched)
         slots = self._executor.slots
@@ -295,11 +291,7 @@ class _Run:
                 self._executor = self._workers(trainings, each)
         self._enter("final")
         if self.verbosity >= 0:
-            longest = max(again.epochs for again in chosen)
-            count = f"{len(chosen)} networks" if self.options.joins else f"the best {len(chosen)}"
-            count = "the best network" if len(chosen) == 1 else count
-            seeds = f"{chosen[0].seeds} fresh seeds" if chosen[0].seeds > 1 else "a fresh seed"
-            self.console.print(f"final training: {count}, {seeds}, up to {longest} epochs", highlight=False)
+            self.console.print(again_in_words(chosen, joins=self.options.joins), highlight=False)
         with self.console.status("final training") if self.verbosity >= 0 else nullcontext():
             trained = self._training(log, self._executor, "final").run(chosen)
         if failed := [trial for trial in trained if trial.error is not None]:

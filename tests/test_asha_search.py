@@ -190,6 +190,7 @@ def test_a_log_holds_the_horizon_and_one_without_can_be_read() -> None:
 def test_an_allowance_counts_epochs_those_that_run_in_full() -> None:
     searched = [trial(0, candidate(4), epochs=9), trial(1, candidate(8), epochs=8)]
     allowance = Allowance.equal_to(searched, each=8)
+    assert allowance is not None
     assert (allowance.epochs, allowance.trainings) == (17, 3)
     assert allowance.left(2)
     assert not allowance.left(3)
