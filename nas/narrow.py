@@ -54,7 +54,7 @@ class Narrowing:
 
     def check(self, forks: Mapping[str, set[Scalar]]) -> None:
         """Raise `ValueError` for a name that no fork has, or a value that none offers. `forks`: all that were met."""
-        known = {*forks, *map(family, forks)}
+        known = {*forks, *(family(fork) for fork in forks if fork not in DEFAULTS)}
         for name in (*self.fixed, *(self.only or ())):
             if name not in known:
                 where = "--fix" if name in self.fixed else "--only"

@@ -21,6 +21,7 @@ from nas.events import Broadcast, Monitor
 from nas.executor import JobFailed, Workers
 from nas.final import FinalTraining
 from nas.finalists import Again, again_in_words, joining, threads
+from nas.forks import idle
 from nas.grouping import grouped, tried
 from nas.handover import Handover
 from nas.live import Sweep
@@ -50,7 +51,8 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
     problem = Problem.of(options)
     with Placement.of(options) as placement:
         dataset = problem.load()
-        warnings = check(dataset)
+        unasked = (f"--fix {name} changes nothing: no network that is left asks for it" for name in idle(problem.space))
+        warnings = [*check(dataset), *unasked]
         stopping = Stopping(options.epochs, options.patience, options.min_change, options.patience_from)
         how: dict[str, Any] = {name: getattr(options, name) for name in ("sample", "folds", "seed", "fused")}
         kind = Training if options.one_shot is None else OneShot

@@ -21,6 +21,7 @@ from nas.architecture import Architecture
 from nas.budget import UNLIMITED, Budget, BudgetError, Choose, LookAhead
 from nas.candidate import Candidate, Choice
 from nas.diagnosis import diagnose
+from nas.forks import check_names
 from nas.narrow import Narrowing, family, is_number, nearest_to
 from nas.ops import Scalar, Shape
 from nas.recipe import DEFAULTS, Recipe, choose_recipe, usual_batch
@@ -105,7 +106,7 @@ class SearchSpace(ABC):
     def check(self) -> None:
         """Raise `ValueError` for names and values of `--fix` and `--only` that are not here, or if no network fits."""
         if self.narrowing.names:
-            self._check_narrowing()
+            check_names(self)
         if self.budget is None and not self.narrowing:
             return
         try:
@@ -268,11 +269,6 @@ class SearchSpace(ABC):
             for choice in self.sample(rng).choices:
                 met.setdefault(choice.name, {}).update(dict.fromkeys(choice.options))
             yield met
-
-    def _check_narrowing(self) -> None:
-        """Compare the names and values of `--fix` and `--only` with the forks that draws of the whole space meet."""
-        *_, forks = self.on(self.contexts, self.augmentations).unlimited().survey()
-        self.narrowing.check({name: set(options) for name, options in forks.items()})
 
     def _diagnosis(self, budget: Budget) -> str:
         inputs = "x".join(map(str, self.input_shape))

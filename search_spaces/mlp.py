@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import product
@@ -205,8 +204,8 @@ class MLP(SearchSpace):
 
     def completions(self, taken: Mapping[str, Scalar], name: str, options: Sequence[Scalar]) -> Sequence[float]:
         """Exact: uniform over the networks that fit within each depth, over the depths and shapes that have any."""
-        if self.budget is None or any(re.fullmatch(r"width\d+", fork) for fork in self.narrowing.names):
-            return super().completions(taken, name, options)  # the table has the same widths for every layer
+        if self.budget is None:
+            return super().completions(taken, name, options)
         if name in ("activation", "dropout", "dropped"):
             return (1.0,) * len(options)
         if name.startswith("width"):
@@ -268,13 +267,28 @@ class MLP(SearchSpace):
 
     def _counted(self, inputs: int, before: list[int], depth: int, norm: str, skip: bool) -> npt.NDArray[np.float64]:
         assert self.budget is not None
-        offered = tuple(int(width) for width in self.offered("width1", self.widths))
-        widths = np.array(offered)
+        offered, mine, open_ = self._offered
+        widths, layer_number = np.array(offered), len(before) + 1
         left = before[-1] if before else inputs
         layer = left * widths * (1 + (skip & (widths != left) & bool(before))) + NORMS[norm] * widths
         spent = layer + (self.params(inputs, before, norm, skip) - left * self.classes if before else self.classes)
         table = _table(offered, NORMS[norm], skip, self.classes, self.budget.most)
-        return table.completions(spent, depth - len(before) - 1, self.budget.least, self.budget.most)
+        limits = self.budget.least, self.budget.most
+        counts = table.completions(spent, depth - layer_number, *limits, open_[layer_number:depth])
+        return counts[mine[layer_number - 1]]
+
+    @cached_property
+    def _offered(self) -> tuple[tuple[int, ...], list[list[int]], tuple[tuple[bool, ...], ...]]:
+        """The widths of free layers.
+
+        All of them; of each layer the positions of its own among them; of the first layers which they are, until all
+        that follow have all.
+        """
+        each = [[int(w) for w in self.offered(f"width{i}", self.widths)] for i in range(1, self.max_depth + 1)]
+        widths = tuple(sorted({width for layer in each for width in layer}))
+        fewer = max((i for i, layer in enumerate(each, 1) if len(layer) < len(widths)), default=0)
+        open_ = tuple(tuple(width in layer for width in widths) for layer in each[:fewer])
+        return widths, [[widths.index(width) for width in layer] for layer in each], open_
 
 
 @lru_cache(maxsize=12)

@@ -16,6 +16,7 @@ from scipy.stats import chisquare
 from nas.architecture import Architecture
 from nas.budget import Budget
 from nas.counting import ChainTable
+from nas.narrow import Narrowing
 from nas.ops import Scalar
 from nas.space import SearchSpace
 from search_spaces.mlp import MLP, NORMS
@@ -146,6 +147,23 @@ def test_draws_of_the_mlp_space_are_uniform_within_each_depth(
         assert p.pvalue > 1e-3
     assert set(depths) == {network[1] for network in fitting}
     assert chisquare(list(depths.values())).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    "fixed",
+    [{"width2": (4, 8)}, {"width1": (16,), "width3": (8,)}, {"width3": (4, 16)}, {"width": (4, 8), "width1": (6,)}],
+)
+def test_layers_with_widths_of_their_own_are_counted_exactly(fixed: dict[str, tuple[int, ...]]) -> None:
+    space = MLP((8,), 3, Budget(600, 0.2), max_depth=3, min_width=4, max_width=16)
+    space = space.on(narrowing=Narrowing({"shape": ("free",), **fixed}))
+    for depth, norm, skip in product((1, 2, 3), NORMS, (False, True)):
+        if depth == 1 and skip:
+            continue
+        each = [space.offered(f"width{i}", space.widths) for i in range(1, depth + 1)]
+        fitting = Counter(w[0] for w in product(*each) if space.params(8, w, norm, skip) in Budget(600, 0.2))
+        taken = {"shape": "free", "depth": depth, "norm": norm, **({"skip": skip} if depth > 1 else {})}
+        counted = space.completions(taken, "width1", each[0])
+        assert counted == [fitting[width] for width in each[0]]
 
 
 def networks_inside(space: MLP) -> Iterator[tuple[Scalar, ...]]:

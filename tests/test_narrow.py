@@ -9,6 +9,7 @@ import pytest
 from conftest import Cells
 
 from nas.budget import Budget, BudgetError
+from nas.forks import idle
 from nas.narrow import Narrowing, family
 from nas.ops import Scalar
 from nas.options import Options
@@ -78,6 +79,18 @@ def test_one_layer_can_be_fixed_by_its_own_name() -> None:
     found = draws(narrowed(MLP((20,), 4, MOST), shape="free", depth=3, width2=64))
     assert {candidate.values["width2"] for candidate in found} == {64}
     assert len({candidate.values["width1"] for candidate in found}) > 3
+
+
+def test_what_a_budget_asks_instead_of_a_width_can_be_fixed() -> None:
+    found = draws(narrowed(MLP((20,), 4, MOST), shape="cylinder", size=0.5))
+    assert {candidate.values["size"] for candidate in found} == {0.5}
+
+
+def test_what_is_fixed_and_never_asked_is_named() -> None:
+    assert idle(narrowed(MLP((20,), 4, MOST), shape="cylinder", width=64, lr=1e-3)) == ["width"]
+    assert idle(narrowed(MLP((20,), 4, MOST), shape="free", depth=1, width2=64)) == ["width2"]
+    assert idle(narrowed(MLP((20,), 4, MOST), shape="free", width10=16, taper=0.5)) == ["taper"]
+    assert idle(narrowed(MLP((20,), 4, MOST), activation="gelu", lr=1e-3)) == []
 
 
 def test_values_that_rule_each_other_out_leave_no_network_and_say_so(space: SearchSpace) -> None:
