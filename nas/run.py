@@ -35,7 +35,7 @@ from nas.placement import Placement
 from nas.problem import Problem
 from nas.provenance import config, identity, run_name
 from nas.record import LOGS
-from nas.report import try_report
+from nas.reporting.writing import try_report
 from nas.result import Result
 from nas.space import FORKS
 from nas.store import KeepBestWeights, RunDirectory, TrialLog

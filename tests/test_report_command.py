@@ -66,7 +66,7 @@ def test_a_search_is_not_lost_to_its_report(
     def broken(path: Path) -> Path:
         raise failure
 
-    monkeypatch.setattr("nas.report.write_report", broken)
+    monkeypatch.setattr("nas.reporting.writing.write_report", broken)
     result = nas.search("mlp:max_depth=2,max_width=32", "5K", trials=2, epochs=1, workers=0, baseline=False,
                         final_epochs=0, out=tmp_path / "run", verbose=True)  # fmt: skip  # options
     assert result.test_accuracy is not None

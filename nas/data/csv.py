@@ -91,6 +91,9 @@ class Csv(Source):
             raise ValueError(f"{self.path} has two columns {names[names.duplicated()].iloc[0]!r}")
         if not self.target:
             raise ValueError(f"{self.path}: which column is the class? {USAGE}; columns: {', '.join(frame.columns)}")
+        if len(frame.columns) == 1 and (between := [mark for mark in ";|\t" if mark in frame.columns[0]]):
+            mark = "tab" if between[0] == "\t" else between[0]
+            raise ValueError(f"{self.path} has one column, {frame.columns[0]!r}; add ,sep={mark} to --data")
         for name in (self.target, *self.dropped):
             if name not in frame.columns:
                 raise ValueError(f"{self.path} has no column {name!r}; {nearest(name, frame.columns)}")
