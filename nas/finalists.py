@@ -11,12 +11,12 @@ from nas.recipe import Recipe
 from nas.trial import Trial, best_first
 
 FINALISTS, SEEDS = 3, 3  # networks that are trained again, and how often each, where no time limit says otherwise
-GROWING = ((1, 1), (2, 1), (3, 1), (3, 2), (3, 3))  # finalists and seeds of each, as there is more time
+GROWING = ((1, 1), (2, 1), (3, 1), (3, 2), (3, 3), (4, 4), (5, 5))  # finalists and seeds of each, as there is time
 LONGER = 4  # times the epochs of the search
 LONGEST = 8  # times, under a time limit, for a network that has not learned its training data by heart ...
 ENOUGH = 2_000_000  # ... but no more than `LONGER` where it has then seen so many samples
 THREADS = 4  # at most, of one network on a CPU, where there is no time for as many networks as workers
-TIGHT = 2 / 3  # of the epochs they should have, with which one more finalist or seed is still worth having
+TIGHT = 2 / 3  # of the epochs they should have, with which one more finalist or seed is worth having, up to `SEEDS`
 SCALING = 0.85  # of a second thread and each one more: what it adds at most to the speed of one, and ...
 HALF = 3e8  # ... the operations of a step, forward, at which it adds half of that; the calls of small ones are most
 BY_HEART = 0.5  # of the mistakes on validation data, the share that is no mistake on training data
@@ -113,7 +113,7 @@ def affordable(
         longest = max(e * _epoch(t, share) * slower(t, company) for e, t in zip(each, best, strict=True))
         faster = 1 + gain * (threads(devices, trainings) - 1)
         fit = seconds * faster / (longest * -(-trainings // len(devices)))  # one after another on each worker
-        if chosen and fit < TIGHT:
+        if chosen and fit < (TIGHT if seeds <= SEEDS else 1):
             break
         least = [max(1, round(epochs * min(1.0, t.candidate.fidelity))) for t in best]  # what the search gave them
         rounds = [max(low, int(e * min(1.0, fit))) for low, e in zip(least, each, strict=True)]

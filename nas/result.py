@@ -43,6 +43,8 @@ class Result:
             return finalist.best
         for trial in best_first([*self.trials, *self.baseline]):
             return trial
+        if not self.trials:
+            raise ValueError(f"the search in {self.path} was interrupted before the first network was trained")
         raise ValueError(f"no trial in {self.path} has a result; see errors.log there")
 
     @property

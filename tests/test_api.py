@@ -68,6 +68,8 @@ def test_where_nothing_was_found_the_result_says_so(blobs: Any, tmp_path: Path) 
         _ = result.best
     with pytest.raises(ValueError, match=r"no trial in .*out has a result"):
         result.export(tmp_path / "mine")
+    with pytest.raises(ValueError, match="interrupted before the first network was trained"):
+        _ = nas.Result(tmp_path, [], [], [], None, interrupted=True).best
     assert not (tmp_path / "mine").exists()
 
 

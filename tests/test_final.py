@@ -96,11 +96,12 @@ def learned(number: int, by_heart: bool) -> Trial:
         (False, 1.0, [(8, 1)]),  # no time: the epochs of the search, the best network on all cores
         (False, 15.0, [(55, 1)]),
         (False, 32.0, [(8 * 8, 1)] * 2),  # one network a worker
-        (False, 1e6, [(8 * 8, 3)] * 3),
+        (False, 250.0, [(8 * 8, 3)] * 3),  # more of them, but not for fewer epochs
+        (False, 1e6, [(8 * 8, 5)] * 5),
         (True, 16.0, [(4 * 8, 1)] * 2),  # more epochs would not help, more networks and seeds may
         (True, 24.0, [(3 * 8, 1)] * 3),  # three quarters of the epochs, and a network more
         (True, 35.0, [(int(32 * 35 / 48), 2)] * 3),
-        (True, 1e6, [(4 * 8, 3)] * 3),
+        (True, 1e6, [(4 * 8, 5)] * 5),
     ],
 )
 def test_the_time_left_is_cut_into_networks_seeds_and_epochs(
