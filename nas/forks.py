@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from nas.budget import BudgetError
@@ -13,23 +14,32 @@ from nas.recipe import DEFAULTS
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
+FEW = 30  # draws
+
 
 def check_names(space: SearchSpace) -> None:
-    """Raise `ValueError` for names and values that draws of the whole space do not meet."""
+    """Raise `ValueError` for names and values that draws of the whole space do not meet.
+
+    Most are without the budget, which rules values out, and may bring forks of its own.
+    """
+    space.narrowing.check_knobs()
     whole = space.on(space.contexts, space.augmentations)
     met: dict[str, set[Scalar]] = {}
-    for surveyed in (whole.unlimited(), whole):  # a budget rules values out, and may bring forks of its own
-        with suppress(BudgetError):  # which is said when all names are known
-            *_, forks = surveyed.survey()
+    with suppress(BudgetError):  # which is said when all names are known
+        for forks in chain(whole.unlimited().survey(), islice(whole.survey(), FEW)):
             for name, options in forks.items():
                 met.setdefault(name, set()).update(options)
+            with suppress(ValueError):
+                space.narrowing.check(met)
+                return
     space.narrowing.check(met)
 
 
 def idle(space: SearchSpace) -> list[str]:
     """The choices that `--fix` names and no draw of what it leaves asks for."""
-    if space.narrowing.fixed.keys() <= DEFAULTS.keys():
-        return []
-    *_, met = space.survey()
-    asked = {*met, *map(family, met)}
-    return [name for name in space.narrowing.fixed if name not in asked]
+    unasked = [name for name in space.narrowing.fixed if name not in DEFAULTS]
+    for met in space.survey() if unasked else ():
+        unasked = [name for name in unasked if name not in {*met, *map(family, met)}]
+        if not unasked:
+            break
+    return unasked

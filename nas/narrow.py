@@ -59,15 +59,20 @@ class Narrowing:
             if name not in known:
                 where = "--fix" if name in self.fixed else "--only"
                 raise ValueError(f"{where}: there is no choice {name!r} here; {nearest(name, known)}")
+        self.check_knobs()
         for name, values in self.fixed.items():
             if name in DEFAULTS:
-                for value in values:
-                    check_knob(name, value)
                 continue
             offered = set().union(*(options for fork, options in forks.items() if name in (fork, family(fork))))
             if strange := [value for value in values if value not in offered]:
                 shown = ", ".join(str(option) for option in sorted(offered, key=lambda o: (str(type(o)), o)))
                 raise ValueError(f"--fix {name}: {', '.join(map(str, strange))} is not offered; it offers {shown}")
+
+    def check_knobs(self) -> None:
+        """Raise `ValueError` for a value that a field of the recipe cannot have."""
+        for name in self.fixed.keys() & DEFAULTS.keys():
+            for value in self.fixed[name]:
+                check_knob(name, value)
 
 
 @lru_cache(maxsize=1024)
