@@ -33,7 +33,8 @@ BETTER = 200
 DRAWS = 4  # proposals that are drawn, at most, to see what they become where choices depend on each other
 CHANGES = (1, 1, 2, 3)  # decisions in which a proposal differs from its parent, one as often as another
 FAR = 5  # one proposal in so many differs in half of its decisions
-MEASURED = 16  # proposals that become candidates, so that their proxies can be measured
+MEASURED = 16  # proposals that become candidates, at most, so that their proxies can be measured, ...
+DECISIONS = 256  # ... and decisions in all of them, for where a network has many a draw takes long
 PROXY = "proxy "  # before the name of one, among the choices
 
 Values = dict[str, Scalar]
@@ -213,6 +214,12 @@ class Predictor(Strategy):
                 best, highest = candidate, value
         return best
 
+    @cached_property
+    def _measurable(self) -> int:
+        """How many proposals become candidates, so that their proxies can be measured."""
+        decisions = sum(len(choice.options) > 1 for choice in self.space.default().choices)
+        return max(DRAWS, min(MEASURED, DECISIONS // max(1, decisions)))
+
     def _best_measured(
         self,
         pool: Sequence[Values],
@@ -222,7 +229,7 @@ class Predictor(Strategy):
         rng: np.random.Generator,
     ) -> Candidate | None:
         """Of what the best of `pool` become the best by its proxies too; None where none of it is new."""
-        order = np.argsort(-promise(pool), kind="stable")[:MEASURED] if pool else ()
+        order = np.argsort(-promise(pool), kind="stable")[: self._measurable] if pool else ()
         drawn = [self.space.nearest(pool[i], rng) for i in order]
         new = [candidate for candidate in drawn if _identity(candidate.values) not in seen]
         return new[int(np.argmax(measured([self._described(c) for c in new])))] if new else None
