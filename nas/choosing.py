@@ -59,12 +59,11 @@ def _in_time(options: Options, ended: Ended, devices: Sequence[str], searched: i
 
 def _slower(options: Options, device: str) -> Slower:
     """What was trained with others in the search has others, or none, in the final training."""
-    grouped = options.workers != 0 and options.trial_timeout is None
 
     def times(trial: Trial, company: int) -> float:
         if not options.fused or likeness(trial.candidate, device) is None:
             return 1.0
-        before, now = int(trial.metrics.get("together", 1)), 0 if options.joins else company if grouped else 1
+        before, now = int(trial.metrics.get("together", 1)), 0 if options.joins else company if options.groups else 1
         return share(trial.candidate, now, device) / share(trial.candidate, before, device)
 
     return times

@@ -30,12 +30,8 @@ def tried(options: Options, devices: Sequence[str], executor: Workers) -> Verdic
 
 
 def grouped(options: Options, devices: Sequence[str], verdict: Verdict) -> Alike:
-    """How `nas.packs` is to make packs.
-
-    None in this process, where a search that was stopped and continued is the uninterrupted one, nor where each has
-    a time limit of its own.
-    """
-    if not options.fused or not verdict.works or options.workers == 0 or options.trial_timeout is not None:
+    """How `nas.packs` is to make packs."""
+    if not options.groups or not verdict.works:
         return apart
     memory = free_memory() // len(devices) // SPARED if devices[0] == "cpu" else sys.maxsize  # a GPU's is seen there
     return partial(together, memory=memory, costs=verdict.costs)

@@ -132,6 +132,15 @@ class Options:
         return self.ensemble or self.distill is not None
 
     @property
+    def groups(self) -> bool:
+        """Whether a worker may train several networks as one.
+
+        Not in this process, where a search that was stopped and continued is the uninterrupted one, nor where each has
+        a time limit of its own.
+        """
+        return self.fused and self.workers != 0 and self.trial_timeout is None
+
+    @property
     def narrowing(self) -> Narrowing:
         return Narrowing(self.fix, frozenset(self.only) or None)
 

@@ -80,8 +80,8 @@ class Predictor(Strategy):
 
     The first `initial` candidates are the space's default and random ones. Candidates in training now count as if
     they had the value that the model expects of them, so that nothing near them promises much. `batch` of them may be
-    asked for at once where several are trained together. With `proxies`, such as `synflow+params`, the `MEASURED` that
-    promise most by their choices are measured, and the best of them is taken; `none`: the best by its choices.
+    asked for at once where several are trained together. With `proxies`, such as `synflow+params`, those that promise
+    most by their choices are measured, `MEASURED` at most, and the best is taken; `none`: the best by its choices.
     """
 
     def __init__(
