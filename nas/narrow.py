@@ -59,7 +59,6 @@ class Narrowing:
             if name not in known:
                 where = "--fix" if name in self.fixed else "--only"
                 raise ValueError(f"{where}: there is no choice {name!r} here; {nearest(name, known)}")
-        self.check_knobs()
         for name, values in self.fixed.items():
             if name in DEFAULTS:
                 continue
