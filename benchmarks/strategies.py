@@ -124,16 +124,20 @@ def head(which: str, reported: str) -> list[str]:
 ROWS = {"a": row_a, "b": row_b, "c": row_c}
 
 
-def tasks(which: str, data: Path | None) -> list[Task]:
+def names(which: str) -> list[str]:
+    return list(fcnet.DATASETS if which == "c" else cells.DATASETS)
+
+
+def tasks(which: str, data: Path | None, on: Sequence[str]) -> list[Task]:
     if which == "c":
-        return [(which, name, None, budgeted) for budgeted in (False, True) for name in fcnet.DATASETS]
-    return [(which, name, data, False) for name in cells.DATASETS]
+        return [(which, name, None, budgeted) for budgeted in (False, True) for name in on]
+    return [(which, name, data, False) for name in on]
 
 
 def compare(args: argparse.Namespace, pool: ProcessPoolExecutor | None) -> list[Panel]:
     """Print a table for each problem."""
     panels = []
-    for task in tasks(args.which, args.data):
+    for task in tasks(args.which, args.data, args.on or names(args.which)):
         held = problem(*task)
         title, rows, found = held.name, [], {}
         if held.space.budget is not None:
@@ -150,6 +154,8 @@ def check(args: argparse.Namespace) -> None:
     """Raise `ValueError` before hours have been spent."""
     if args.seeds is not None and args.seeds < 2:
         raise ValueError(f"--seeds must be at least 2, since an interval needs two runs, got {args.seeds}")
+    if unknown := set(args.on or ()) - set(names(args.which)):
+        raise ValueError(f"--on {' '.join(sorted(unknown))}: ({args.which}) has {', '.join(names(args.which))}")
     if args.workers < 1:
         raise ValueError(f"--workers must be at least 1, got {args.workers}")
     if args.plot is not None and not args.plot.absolute().parent.is_dir():
@@ -184,6 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--strategies", nargs="+", metavar="SPEC", default=STRATEGIES)
     parser.add_argument("--seeds", type=int, help="number of runs, at least 2; default: 500 of a, 200 of b and c")
     parser.add_argument("--data", type=Path, metavar="FILE", help="nasbench201.csv.gz")
+    parser.add_argument("--on", nargs="+", metavar="DATASET", help="of those that the protocol has; default: all")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     parser.add_argument("--again", action="store_true", help="a training costs its time each time it is asked for")
     parser.add_argument("--processes", type=int, choices=(1, 2), default=1, help="that play runs")
