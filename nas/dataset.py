@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -52,6 +52,20 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How predict.py makes samples of a file such as the data came from.
+
+    `source` is that of a function `read(path)` -> numbers (n, *input_shape), before normalisation. It stands in
+    predict.py, with `np`, `sys` and `CONFIG` at hand, and finds `facts` at `CONFIG["reading"]`.
+    """
+
+    source: str
+    file: str  # what such a file may be called
+    holds: str  # the rest of a sentence that begins with its name
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Training, validation and test parts. The test part is used once, for the network that is chosen.
 
@@ -68,6 +82,7 @@ class Dataset:
     normalise: str = "zscore"
     pixels: bool = False  # samples are bytes of images divided by 255
     fitted_on: Part | None = None  # what normalisation is fitted on, where that is more than the training part here
+    reading: Reading | None = None  # of a file that is no array
 
     @property
     def input_shape(self) -> Shape:

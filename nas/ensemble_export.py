@@ -12,7 +12,7 @@ from nas.folder import header, whole
 from nas.normalise import affine
 from nas.plan import plan
 from nas.source import source
-from nas.templates import LOAD, predict_source
+from nas.templates import LOAD, predict_source, sample_file
 
 ENSEMBLE = '''
 class Ensemble(nn.Module):
@@ -62,6 +62,8 @@ def export_ensemble(joint: Joint, dataset: Dataset, folder: Path, budget: int, t
         "validation_accuracy_crossed": joint.crossed,
         "test_accuracy": test,
         "normalisation": {"kind": dataset.normalise, "offset": offset, "scale": scale},
+        "file": sample_file(dataset),
+        **({} if dataset.reading is None else {"reading": dict(dataset.reading.facts)}),
         "members": [
             {"weights": m.weights.name, "arm": m.weights.parent.name, "share": m.share, "network": str(network)}
             for m, network in zip(members, networks, strict=True)

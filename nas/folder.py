@@ -16,7 +16,7 @@ from nas.normalise import affine
 from nas.plan import plan
 from nas.selection import Finalist
 from nas.source import source
-from nas.templates import HEADER, LOAD, predict_source
+from nas.templates import HEADER, LOAD, predict_source, sample_file
 from nas.trial import Trial
 
 
@@ -76,6 +76,8 @@ def write_folder(trial: Trial, weights: Path, dataset: Dataset, folder: Path, fa
         "test_accuracy": facts.test,
         "data": {"name": dataset.name, "training_samples": len(dataset.train)},
         "normalisation": {"kind": dataset.normalise, "offset": offset, "scale": scale},
+        "file": sample_file(dataset),
+        **({} if dataset.reading is None else {"reading": dict(dataset.reading.facts)}),
         "recipe": trial.candidate.recipe.to_json(),
         "architecture": architecture.to_json(),
         "trial": trial.number,

@@ -10,6 +10,7 @@ from rich.table import Table
 from nas.budget import format_size
 from nas.oneshot.lesson import taught
 from nas.options import Options
+from nas.record import read_json
 from nas.result import Result
 from nas.selection import Finalist, against_random, finalists_of
 from nas.trial import Trial, best_first
@@ -144,5 +145,6 @@ def _places(result: Result) -> list[str]:
     there = [name for name in ("report.html", "trials.jsonl", "trials.csv") if (result.path / name).exists()]
     lines.append(f"Everything is in {result.path}/: {', '.join(there)}")
     if (result.folder / "predict.py").exists():
-        lines.append(f"    python {shlex.quote(str(result.folder / 'predict.py'))} samples.npy")
+        file = read_json(result.folder / "config.json").get("file", "samples.npy")
+        lines.append(f"    python {shlex.quote(str(result.folder / 'predict.py'))} {file}")
     return lines

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from nas.dataset import Dataset
+from nas.ops import Shape
 
 HEADER = '''"""{title}
 
@@ -45,13 +48,14 @@ def load(path=Path(__file__).with_name("weights.safetensors")):
     return network.eval()
 '''
 
-PREDICT = '''"""Classify {what} with the trained network: `python predict.py {file}.npy` prints one class a line.
+PREDICT = '''"""Classify {what} with the trained network: `python predict.py {file}` prints one class a {line}.
 
-{file}.npy holds an array of shape {shape}, {raw}.
+{file} {holds}.
 """
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -61,31 +65,39 @@ from model import load
 
 CONFIG = json.loads(Path(__file__).with_name("config.json").read_text(encoding="utf-8"))
 OFFSET, SCALE = (torch.tensor(CONFIG["normalisation"][key]) for key in ("offset", "scale"))
+BATCH = 1024
+
+network = cache(load)
 
 
-def predict({file}):
-    """Class names of {what}, an array {shape}."""
-    {file} = np.asarray({file})
-    if {file}.dtype.kind not in "fiub":
-        raise ValueError(f"{file} must be numbers, got {{{file}.dtype}}")
-    x = torch.as_tensor({file}, dtype=torch.float32)
-    if x.ndim != {dimensions} or list(x.shape[1:]) != {features}:
-        raise ValueError(f"{file} must have shape {shape}, got {{tuple(x.shape)}}")
+def probabilities({name}):
+    """Of each class, (n, {classes}): {what}, an array {shape}, {raw}."""
+    {name} = np.asarray({name})
+    if {name}.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be numbers, got {{{name}.dtype}}")
+    x = torch.tensor({name}, dtype=torch.float32)
+{reshape}    if x.ndim != {dimensions} or list(x.shape[1:]) != {features}:
+        raise ValueError(f"{name} must have shape {shape}, got {{tuple(x.shape)}}")
     if not torch.isfinite(x).all():
-        raise ValueError("{file} must be finite numbers; some are NaN or infinite")
+        raise ValueError("{name} must be finite numbers; some are NaN or infinite")
 {prepare}    with torch.inference_mode():
-        scores = load()(x)
-    return [CONFIG["classes"][i] for i in scores.argmax(1).tolist()]
+        return torch.cat([network()(batch).softmax(1) for batch in x.split(BATCH)]).numpy()
 
 
+def predict({name}):
+    """Class names of {what}, an array {shape}."""
+    return [CONFIG["classes"][i] for i in probabilities({name}).argmax(1)]
+
+{read}
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python predict.py {file}.npy")
-    try:
-        for name in predict(np.load(sys.argv[1])):
-            print(name)
-    except (EOFError, OSError, TypeError, ValueError) as error:
-        sys.exit(f"error: {{sys.argv[1]}}: {{error}}")
+    if len(sys.argv) < 2:
+        sys.exit("usage: python predict.py {file} ...")
+    for path in sys.argv[1:]:
+        try:
+            for name in predict({call}):
+                print(name)
+        except (EOFError, OSError, TypeError, ValueError) as error:
+            sys.exit(f"error: {{path}}: {{error}}")
 '''
 
 CENTRE = "    x = x.double() - x.double().mean(0)  # each utterance for itself\n"
@@ -99,17 +111,48 @@ WINDOWS = """    context = CONFIG["input_shape"][0] // 2  # frames either side, 
 """
 
 
+RESHAPE = """    if tuple(x.shape[1:]) in {others}:  # {words}
+        x = x.reshape(len(x), {shape})
+"""
+
+
+def sample_file(dataset: Dataset) -> str:
+    """What a file that predict.py reads may be called."""
+    if dataset.reading is not None:
+        return dataset.reading.file
+    return "utterance.npy" if dataset.contexts else "samples.npy"
+
+
 def predict_source(dataset: Dataset) -> str:
     """predict.py: samples, or the frames of an utterance, from raw numbers to class names."""
-    kind = dataset.normalise
+    kind, shape = dataset.normalise, dataset.input_shape
     prepare = CENTRE * kind.startswith("utterance") + SPREAD * (kind == "utterance") + PIXELS * dataset.pixels + AFFINE
     raw = "of bytes, 0 to 255" if dataset.pixels else "as it was before normalisation"
+    words = {"what": "samples", "name": "samples", "line": "line", "features": 'CONFIG["input_shape"]'}
     if dataset.contexts:
-        words = {"what": "the frames of an utterance", "file": "utterance", "features": 'CONFIG["input_shape"][1:]'}
-        return PREDICT.format(
-            **words, raw=raw, shape=f"(n, {dataset.input_shape[0]})", dimensions=2, prepare=prepare + WINDOWS
-        )
-    words = {"what": "samples", "file": "samples", "features": 'CONFIG["input_shape"]'}
-    shape = ", ".join(map(str, ("n", *dataset.input_shape)))
-    dimensions = len(dataset.input_shape) + 1
-    return PREDICT.format(**words, raw=raw, shape=f"({shape})", dimensions=dimensions, prepare=prepare)
+        words |= {"what": "the frames of an utterance", "name": "utterance", "features": 'CONFIG["input_shape"][1:]'}
+        prepare += WINDOWS
+    shown = f"({', '.join(map(str, ('n', *shape)))})"
+    reading = dataset.reading
+    return PREDICT.format(
+        **words,
+        file=sample_file(dataset),
+        holds=f"holds an array of shape {shown}, {raw}" if reading is None else reading.holds,
+        classes=len(dataset.classes),
+        shape=shown,
+        raw=raw,
+        reshape="" if dataset.contexts else _reshape(shape),
+        dimensions=len(shape) + 1,
+        prepare=prepare,
+        read="" if reading is None else f"\n{reading.source.strip()}\n\n",
+        call="np.load(path)" if reading is None else 'np.load(path) if path.endswith(".npy") else read(path)',
+    )
+
+
+def _reshape(shape: Shape) -> str:
+    """What makes samples of rows of plain numbers, and of grey images without their one channel."""
+    if len(shape) < 2:
+        return ""
+    others = [(math.prod(shape),), *([shape[1:]] if shape[0] == 1 else [])]
+    words = "flat" + ", or without the one channel" * (shape[0] == 1)
+    return RESHAPE.format(others=tuple(others), words=words, shape=", ".join(map(str, shape)))

@@ -98,12 +98,12 @@ def test_predict_gives_raw_samples_the_classes_of_the_evaluation(tmp_path: Path,
     outcome = training(Job(0, candidate, 0, weights))
     write_folder(Trial(0, candidate, 0, outcome.values), weights, data, tmp_path / "best", Facts(50_000))
     np.save(tmp_path / "samples.npy", data.test.x)
-    np.save(tmp_path / "flat.npy", data.test.x.reshape(len(data.test), -1))
+    np.save(tmp_path / "turned.npy", data.test.x.reshape(len(data.test), 4, 2))
     script = """
 sys.path[:0] = ["best"]
 sys.argv[1:] = ["samples.npy"]
 runpy.run_path("best/predict.py", run_name="__main__")
-sys.argv[1:] = ["flat.npy"]
+sys.argv[1:] = ["turned.npy"]
 try:
     runpy.run_path("best/predict.py", run_name="__main__")
 except SystemExit as refusal:
@@ -113,7 +113,7 @@ except SystemExit as refusal:
     right = np.mean([name == data.classes[y] for name, y in zip(classes, data.test.y, strict=True)])
     assert right == pytest.approx(training.test(candidate, weights))
     assert right > 0.6
-    assert refusal == "error: flat.npy: samples must have shape (n, 2, 4), got (24, 8)"
+    assert refusal == "error: turned.npy: samples must have shape (n, 2, 4), got (24, 4, 2)"
 
 
 @pytest.mark.parametrize("normalise", NORMALISATIONS)

@@ -10,13 +10,59 @@ from typing import Any
 import numpy as np
 
 from nas.data._files import DAMAGE, one_line
-from nas.dataset import Array, Dataset, Part, Source, as_float32, check_part, three_ways
+from nas.dataset import Array, Dataset, Part, Reading, Source, as_float32, check_part, three_ways
 from nas.ops import Shape
 from nas.plugins import nearest
 
 MOST_CATEGORIES = 100
 NUMERIC = 0.8  # a column with words and with numbers in more of its rows than this is one of numbers
+READ = '''
+def read(path):
+    """The rows of a table, (n, features): its columns are found by name, others passed over."""
+    import csv
+    import gzip
+
+    with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
+        try:
+            lines = [line for line in csv.reader(file, delimiter=CONFIG["reading"]["sep"]) if line]
+        except csv.Error as error:
+            raise ValueError(f"not a table: {error}") from None
+    if not lines:
+        raise ValueError("the table is empty")
+    names, rows = [name.strip() for name in lines[0]], lines[1:]
+    for number, row in enumerate(rows, 1):
+        if len(row) > len(names):
+            raise ValueError(f"row {number} has {len(row)} fields, and there are {len(names)} columns")
+    features = []
+    for column in CONFIG["reading"]["columns"]:
+        if column["name"] not in names:
+            raise ValueError(f"there is no column {column['name']!r}")
+        place = names.index(column["name"])
+        words = [row[place].strip() if place < len(row) else "" for row in rows]
+        features += numbers(words, **column) if "median" in column else indicators(words, **column)
+    return np.array(features, np.float64).T
+
+
+def numbers(words, name, median):
+    """One feature: the numbers, the median of the training part where one is missing."""
+    truth = {"": median, "true": 1, "false": 0}
+    try:
+        return [[float(truth.get(word.lower(), word)) for word in words]]
+    except ValueError as error:
+        raise ValueError(f"column {name!r}: {error}") from None
+
+
+def indicators(words, name, categories):
+    """A feature for each category, 0 or 1; all 0 where the word is missing, or was not met in training."""
+    if set(categories) <= {"True", "False"}:
+        words = [word.capitalize() for word in words]
+    if unknown := sorted(set(words) - {"", *categories}):
+        print(f"column {name!r}: {unknown[0]!r} was not met in training", file=sys.stderr)
+    return [[word == category for word in words] for category in categories]
+'''
 USAGE = "--data csv:FILE,target=COLUMN takes a table with a line of column names"
+
+Column = tuple[str, list[str]]  # its name, and its categories, none where it is one of numbers
 
 
 class Csv(Source):
@@ -43,31 +89,32 @@ class Csv(Source):
         self.target, self.sep, self.dropped = target, sep, [name for name in drop.split("|") if name]
 
     def task(self) -> tuple[Shape, int]:
-        x, y = self._table
+        x, y, _ = self._table
         return x.shape[1:], len(np.unique(y))
 
     def load(self, seed: int) -> Dataset:
-        x, labels = self._table
+        x, labels, columns = self._table
         classes, y = np.unique(labels, return_inverse=True)
         rows = three_ways(y, seed, self.path)
-        missing = np.isnan(x)
-        if missing.any():
-            x = np.where(missing, _medians(x[rows[0]]), x)
-        x = as_float32(x, self.path)
+        medians = _medians(x[rows[0]])
+        x = as_float32(np.where(np.isnan(x), medians, x), self.path)
         train, validation, test = (Part(x[some], y[some].astype(np.int64)) for some in rows)
-        return Dataset(self.path, train, validation, test, tuple(map(str, classes)))
+        facts = {"sep": self.sep, "columns": _filled(columns, medians)}
+        reading = Reading(READ, "rows.csv", "is a table with the columns that the search was given", facts)
+        return Dataset(self.path, train, validation, test, tuple(map(str, classes)), reading=reading)
 
     @cached_property
-    def _table(self) -> tuple[Array, Array]:
-        """Features, float64 (n, features), NaN where a number is missing, and labels (n,)."""
+    def _table(self) -> tuple[Array, Array, list[Column]]:
+        """Features, float64 (n, features), NaN where a number is missing, labels (n,), and the columns."""
         frame = self._read()
         y = self._labels(frame.pop(self.target))
-        columns = [self._feature(str(name), frame[name]) for name in frame.columns if name not in self.dropped]
-        if not columns:
+        names = [str(name) for name in frame.columns if name not in self.dropped]
+        if not names:
             raise ValueError(f"{self.path} has no column beside {', '.join([self.target, *self.dropped])}")
-        x = np.concatenate(columns, axis=1)
+        features, categories = zip(*(self._feature(name, frame[name]) for name in names), strict=True)
+        x = np.concatenate(features, axis=1)
         check_part(x, y, f"{self.path}, column {self.target!r}")
-        return x, y
+        return x, y, list(zip(names, categories, strict=True))
 
     def _read(self) -> Any:
         """The table as pandas reads it, its columns checked by name."""
@@ -112,8 +159,8 @@ class Csv(Source):
         y: Array = column.to_numpy()
         return np.array([str(label).strip() for label in y]) if words else y
 
-    def _feature(self, name: str, column: Any) -> Array:
-        """The features of a column, float64 (n, one or one for each category)."""
+    def _feature(self, name: str, column: Any) -> tuple[Array, list[str]]:
+        """The features of a column, float64 (n, one or one for each category), and its categories."""
         rows, known = len(column), column.dropna()
         if not len(known):
             raise self._refused(name, f"has no value in any of {rows:,} rows")
@@ -125,7 +172,7 @@ class Csv(Source):
                 raise self._refused(
                     name, f"has {rows:,} different whole numbers in {rows:,} rows, one after the other: an id"
                 )
-            return values[:, None]
+            return values[:, None], []
         words = np.array([str(word).strip() for word in known])
         categories = np.unique(words)
         self._check_words(name, words, np.flatnonzero(column.notna()))
@@ -136,7 +183,7 @@ class Csv(Source):
             raise self._refused(name, f"{found}, and at most {MOST_CATEGORIES} will do")
         features = np.zeros((rows, len(categories)))
         features[column.notna().to_numpy()] = words[:, None] == categories
-        return features
+        return features, categories.tolist()
 
     def _check_words(self, name: str, words: Array, rows: Array) -> None:
         """Raise `ValueError` where most of the words are numbers; `rows` are theirs."""
@@ -152,6 +199,17 @@ class Csv(Source):
 
     def _refused(self, name: str, why: str) -> ValueError:
         return ValueError(f"{self.path}: column {name!r} {why}; leave it out by drop={name}")
+
+
+def _filled(columns: list[Column], medians: Array) -> list[dict[str, Any]]:
+    """What predict.py wants to know of each column."""
+    found: list[dict[str, Any]] = []
+    position = 0
+    for name, categories in columns:
+        what = {"categories": categories} if categories else {"median": float(medians[position])}
+        found.append({"name": name, **what})
+        position += max(1, len(categories))
+    return found
 
 
 def _medians(x: Array) -> Array:

@@ -14,13 +14,30 @@ import numpy as np
 
 from nas.data._files import folder, one_line, visible
 from nas.data._split import check_share, hold_out, images
-from nas.dataset import Array, Dataset, Source, three_ways
+from nas.dataset import Array, Dataset, Reading, Source, three_ways
 from nas.ops import Scalar, Shape
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 GREY = ("L", "1")
 MODES = (*GREY, "RGB", "RGBA", "P", "PA", "LA", "CMYK", "YCbCr")  # 8 bits a channel; others would be cut off
 SPLITS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+READ = '''
+def read(path):
+    """The pixels of an image, (1, channels, height, width)."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as image:
+        if image.mode not in {modes}:
+            raise ValueError(f"pixels of mode {{image.mode}} are not 8 bits a channel")
+        mode, size = CONFIG["reading"]["mode"], CONFIG["reading"]["size"]
+        if size:  # that of the shorter side, of which the centre is cut out; else the image is taken as it is
+            image.draft(mode, (2 * size, 2 * size))
+        image = image.convert(mode)
+        if size:
+            image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+    pixels = np.array(image)
+    return pixels.reshape(1, *pixels.shape[:2], -1).transpose(0, 3, 1, 2)
+'''
 USAGE = "--data imagefolder:DIR takes a folder with train/<class>/*.jpg, or with <class>/*.jpg"
 
 
@@ -75,7 +92,10 @@ class ImageFolder(Source):
             parts = [images(pixels, y), *(images(*read["validation"], some) for some in held)]
         else:
             parts = [images(*read[name]) for name in SPLITS]
-        return Dataset(self.path, parts[0], parts[1], parts[2], classes, pixels=True)
+        facts = {"mode": self._mode, "size": self.size}
+        size = " of any size" if self.size else f" of {self._shape[2]} x {self._shape[1]} pixels"
+        reading = Reading(READ.format(modes=MODES), "image.jpg", f"is an image{size}", facts)
+        return Dataset(self.path, parts[0], parts[1], parts[2], classes, pixels=True, reading=reading)
 
     @cached_property
     def _found(self) -> tuple[tuple[str, ...], dict[str, Files]]:
@@ -111,13 +131,17 @@ class ImageFolder(Source):
             grey = mode in GREY and all(mode in GREY for mode, _ in heads)
         return (1 if grey else 3, self.size or height, self.size or width)
 
+    @property
+    def _mode(self) -> str:
+        return "L" if self._shape[0] == 1 else "RGB"
+
     def _pixels(self, paths: list[Path]) -> Array:
         """The images, bytes (n, channels, height, width)."""
         channels, height, width = self._shape
         pixels = np.empty((len(paths), channels, height, width), np.uint8)
         for row, path in zip(pixels, paths, strict=True):
             with _quiet():
-                image = _decoded(path, "L" if channels == 1 else "RGB", self.size)
+                image = _decoded(path, self._mode, self.size)
             if image.shape[:2] != (height, width):
                 first = next(iter(self._found[1].values())).paths[0]
                 raise ValueError(

@@ -133,6 +133,7 @@ def _head(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
     }
     won = wording.tested(run, again)
     folder = won.folder if won is not None else "best"
+    file = run.handed[folder].get("file", "samples.npy")
     lines = "1 line" if run.unread == 1 else f"{run.unread:,} lines"
     unread = f"Of the logs {lines} could not be read and are left out." if run.unread else ""
     return {
@@ -141,7 +142,7 @@ def _head(run: Run, again: Sequence[Finalist]) -> dict[str, Any]:
         "unread": unread,
         "headline": wording.headline(run, again),
         "answer": wording.answer(run, again),
-        "use": f"python {where}/{folder}/predict.py samples.npy" if run.exported else "",
+        "use": f"python {where}/{folder}/predict.py {file}" if run.exported else "",
         "folder": folder,
         "facts": {name: str(value) for name, value in facts.items()},
     }
