@@ -53,7 +53,7 @@ class Architecture:
     nodes: tuple[Node, ...]
 
     @cached_property
-    def _measured(self) -> tuple[tuple[Shape, int, int], ...]:
+    def measured(self) -> tuple[tuple[Shape, int, int], ...]:
         """Output shape, parameters and FLOPs of every node."""
         found: list[tuple[Shape, int, int]] = []
         for op, inputs, attrs, _ in self.nodes:
@@ -63,12 +63,12 @@ class Architecture:
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
         """The output shape of every node, without the batch dimension."""
-        return tuple(shape for shape, _, _ in self._measured)
+        return tuple(shape for shape, _, _ in self.measured)
 
     @cached_property
     def layer_params(self) -> tuple[int, ...]:
         """The number of trainable parameters of every node."""
-        return tuple(params for _, params, _ in self._measured)
+        return tuple(params for _, params, _ in self.measured)
 
     @cached_property
     def num_params(self) -> int:
@@ -78,7 +78,7 @@ class Architecture:
     @cached_property
     def flops(self) -> int:
         """FLOPs of one sample's forward pass, two per multiply-add, matrix products and convolutions only."""
-        return sum(self._measured[i][2] for i in self.computed)
+        return sum(self.measured[i][2] for i in self.computed)
 
     @cached_property
     def computed(self) -> tuple[int, ...]:
@@ -201,7 +201,7 @@ class Sketch:
         kept = leading_to(self.nodes, [output, *keep])
         if len(kept) == len(self.nodes) == output + 1:
             whole = Architecture(self.input_shape, tuple(self.nodes))
-            vars(whole)["_measured"] = tuple(self._measured)  # what it would measure again
+            vars(whole)["measured"] = tuple(self._measured)  # what it would measure again
             return whole
         order = [*sorted(kept - {output}), output]
         number = {old: new for new, old in enumerate(order)}

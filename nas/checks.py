@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from nas.candidate import Candidate
 from nas.dataset import Array, Dataset, Part
+from nas.evaluate import Training
+from nas.executor import JobFailed, Workers
 
 WIDEST = 5.0  # points: half the 95 % interval of an accuracy measured on the validation part
 ACCURACY = 0.8  # at which that interval is taken
@@ -164,6 +167,24 @@ def _channels_last(train: Part) -> list[str]:
     if len(shape) != 3 or shape[2] not in (1, 3, 4) or shape[0] <= 4:
         return []
     return [f"samples of shape {shape} look like (height, width, channels); here images are (channels, height, width)"]
+
+
+def tried_training(executor: Workers, candidate: Candidate, chores: Iterable[None]) -> list[str]:
+    """What a worker finds wrong with the training part, a sentence each; meanwhile chores are done.
+
+    Raises `ValueError` where the recipe of `candidate` cannot be had on these data or the worker's device.
+    """
+    tried = executor.submit(Training.check, candidate)
+    for _ in chores:
+        if tried.done():
+            break
+    try:
+        return tried.result()
+    except JobFailed as error:
+        kind, _, message = str(error).partition(": ")
+        if kind == "ValueError":
+            raise ValueError(message) from None
+        return [f"the data could not be tried before the search: {error}"]
 
 
 def _few(validation: Part) -> list[str]:

@@ -22,7 +22,7 @@ HELP = {
     "budget": "Parameter budget, the most parameters a network may have: 20M, 2.5e6, 800K, 20_000_000. Required.",
     "data": "Data as KIND:PATH; kinds: {kinds}.",
     "strategy": "Search strategy: {strategies}, or package.module:Class; options as NAME:key=value,...",
-    "objective": "What is maximised: accuracy, or accuracy,-params,-flops for the front of several (accuracy).",
+    "objective": "What is maximised: accuracy, or accuracy,-params,-flops,-latency for the front of all (accuracy).",
     "trials": f"Networks to train ({DEFAULT_TRIALS} where no --time is given).",
     "time": "Time limit of search and final training, reading the data and the report apart: 90s, 10m, 1h30m.",
     "epochs": "Most epochs a network is trained (8).",

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nas.architecture import Architecture
 from nas.dataset import Array, Dataset
 from nas.job import Job, Member, Outcome, Teacher
+from nas.latency import Latency
 from nas.live import Watch
-from nas.objectives import ACCURACY, with_costs
+from nas.objectives import ACCURACY, costs
 from nas.resample import Cut, sampled
 from nas.resample import folds as folded
 from nas.space import Candidate
 from nas.train.fused.plan import Verdict
+from nas.trial import Row
 from nas.weights import load_weights, save_weights, snapshot_file
 
 if TYPE_CHECKING:
@@ -57,6 +60,7 @@ class Training:
     ) -> None:
         self.dataset, self.stopping, self.seed, self.fused = dataset, stopping, seed, fused
         self.objectives = objectives
+        self.latency: Latency | None = None  # where that is an objective
         part = sampled(dataset, sample, seed)
         self.whole = Cut(dataset)
         searched = self.whole if part is dataset else Cut(part)
@@ -188,11 +192,21 @@ class Training:
             metrics["teacher"] = job.teacher.number
         if together > 1:
             metrics["together"] = together
-        if "-flops" in self.objectives:  # the log has the parameters in any case
-            metrics["flops"] = job.candidate.architecture.flops
         which = [{"fold": n} if len(fits) > 1 else {} for n in range(1, len(fits) + 1)]
         curve = tuple({**row, **which[n]} for n, fit in enumerate(fits) for row in fit.curve)
-        return Outcome(with_costs(value, job.candidate.architecture, self.objectives), metrics, curve)
+        return self._costed(value, job, metrics, curve)
+
+    def _costed(self, accuracy: float, job: Job, metrics: Row, curve: tuple[Row, ...] = ()) -> Outcome:
+        """With what the network costs, where that is an objective; of the metrics it is one but for the parameters."""
+        spent = costs(job.candidate.architecture, self.objectives, self.latency)
+        beside = {name: cost for name, cost in spent.items() if name != "params"}
+        return Outcome((accuracy, *(-float(cost) for cost in spent.values())), {**metrics, **beside}, curve)
+
+    def latencies(self, architectures: Sequence[Architecture]) -> list[float]:
+        """Milliseconds of a sample, of each, on the device."""
+        from nas.train.latency import milliseconds
+
+        return milliseconds(architectures, self._device)
 
     def trial(self) -> Verdict:
         """Whether groups are to be had on the device, and what they cost there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -14,7 +15,9 @@ from nas.recipe import DEFAULTS
 if TYPE_CHECKING:
     from nas.space import SearchSpace
 
+Forks = Mapping[str, Mapping[Scalar, None]]  # of each its options
 FEW = 30  # draws
+LOOKS = 10, 300  # draws, after which those who watch are shown what the space offers: some, and all of a survey
 
 
 def check_names(space: SearchSpace) -> None:
@@ -43,3 +46,11 @@ def idle(space: SearchSpace) -> list[str]:
         if not unasked:
             break
     return unasked
+
+
+def shown(space: SearchSpace, write: Callable[[Forks], None]) -> Iterator[None]:
+    """The forks of the space, for those who watch: some at once, all in the course of the search."""
+    for number, forks in enumerate(space.survey(), 1):
+        if number in LOOKS:
+            write(forks)
+        yield

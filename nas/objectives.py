@@ -1,4 +1,4 @@
-"""What a search is for: accuracy first, and beside it what a network costs, which is counted and not measured."""
+"""What a search is for: accuracy first, and beside it what a network costs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Any, Protocol, TypeVar
 from nas.architecture import Architecture
 
 ACCURACY = "accuracy"
-COSTS: dict[str, Callable[[Architecture], int]] = {  # to be minimised, and so written with a minus
-    "-params": lambda architecture: architecture.num_params,
+PARAMS, LATENCY = "-params", "-latency"
+Cost = Callable[[Architecture], float]
+COUNTED: dict[str, Cost] = {  # to be minimised, and so written with a minus
+    PARAMS: lambda architecture: architecture.num_params,
     "-flops": lambda architecture: architecture.flops,
 }
+COSTS = (*COUNTED, LATENCY)  # the last by a model of the workers' device
 
 
 class Valued(Protocol):
@@ -30,15 +33,33 @@ def read_objectives(key: str, value: Any) -> tuple[str, ...]:
     """`'accuracy,-params' -> ('accuracy', '-params')`. Raises `ValueError`."""
     given = value.split(",") if isinstance(value, str) else value
     names = tuple(str(name).strip() for name in given) if isinstance(given, list | tuple) else ()
-    if names[:1] != (ACCURACY,) or not COSTS.keys() >= set(names[1:]) or len(set(names)) < len(names):
-        costs = " or ".join(COSTS)
-        raise ValueError(f"{key} must be {ACCURACY}, alone or followed by {costs}, each once; got {value!r}")
+    if names[:1] != (ACCURACY,) or not set(COSTS) >= set(names[1:]) or len(set(names)) < len(names):
+        known = " or ".join(COSTS)
+        raise ValueError(f"{key} must be {ACCURACY}, alone or followed by {known}, each once; got {value!r}")
     return names
 
 
-def with_costs(accuracy: float, architecture: Architecture, objectives: Sequence[str]) -> tuple[float, ...]:
-    """The values of a trained network, one for each of the objectives."""
-    return (accuracy, *(-float(COSTS[name](architecture)) for name in objectives[1:]))
+def costs(architecture: Architecture, objectives: Sequence[str], latency: Cost | None) -> dict[str, float]:
+    """What a network costs by each of the objectives after the first, under their names without the minus."""
+    known = COUNTED if latency is None else {**COUNTED, LATENCY: latency}
+    return {name.removeprefix("-"): known[name](architecture) for name in objectives[1:]}
+
+
+def of_copy(values: Sequence[float], architecture: Architecture, objectives: Sequence[str]) -> tuple[float, ...]:
+    """The values of a network that computes the same as one with `values`, and may hold more or fewer parameters."""
+    if PARAMS not in objectives:
+        return tuple(values)
+    place = objectives.index(PARAMS)
+    return (*values[:place], -float(architecture.num_params), *values[place + 1 :])
+
+
+def in_words(objective: str) -> str:
+    """The head of a column of costs."""
+    return {"-flops": "FLOPs", LATENCY: "latency, ms"}.get(objective, objective.removeprefix("-"))
+
+
+def cost_in_words(cost: float) -> str:
+    return f"{cost:,.0f}" if cost == round(cost) else f"{cost:.3g}"
 
 
 def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
@@ -47,10 +68,14 @@ def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
 
 
 def front(trials: Iterable[T]) -> list[T]:
-    """The trials that no other dominates, best by the first objective first; copies of others are left out."""
+    """The trials that no other dominates, best by the first objective first, without copies that cost the same."""
     found: list[T] = []
-    originals = [trial for trial in trials if trial.values and trial.copy_of is None]
-    for trial in sorted(originals, key=lambda trial: trial.values, reverse=True):  # whoever dominates comes before
-        if not any(dominates(other.values, trial.values) for other in found):
+    valued = [trial for trial in trials if trial.values]
+    for trial in sorted(valued, key=lambda trial: (trial.values, trial.copy_of is None), reverse=True):
+        others = [other.values for other in found]  # whoever dominates comes before
+        if not any(
+            dominates(values, trial.values) or (values == trial.values and trial.copy_of is not None)
+            for values in others
+        ):
             found.append(trial)
     return found

@@ -62,7 +62,8 @@ def folds(dataset: Dataset, k: int, seed: int) -> list[Cut]:
     if units < k:
         raise ValueError(f"--folds {k} needs as many {word} in training and validation, and there are {units}")
     cut = StratifiedKFold if pool.groups is None else StratifiedGroupKFold
-    splits = cut(k, shuffle=True, random_state=seed).split(pool.y, pool.y, pool.groups)
+    few = seed if seed < 2**32 else int(np.random.SeedSequence(seed).generate_state(1)[0])  # scikit-learn takes no more
+    splits = cut(k, shuffle=True, random_state=few).split(pool.y, pool.y, pool.groups)
     return [Cut(dataset, train, rest) for train, rest in splits]
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from nas.checkpoints import KeepCheckpoints
-from nas.checks import check
+from nas.checks import check, tried_training
 from nas.choosing import Ended, chosen_again
 from nas.ensemble import worth_keeping
 from nas.evaluate import Stopping, Training
@@ -21,11 +22,13 @@ from nas.events import Broadcast, Monitor
 from nas.executor import JobFailed, Workers
 from nas.final import FinalTraining
 from nas.finalists import Again, again_in_words, joining, threads
-from nas.forks import idle
+from nas.forks import idle, shown
 from nas.grouping import grouped, tried
 from nas.handover import Handover
+from nas.latency import of_run
 from nas.live import Sweep
 from nas.monitors.progress import ProgressBar
+from nas.objectives import LATENCY
 from nas.oneshot.evaluator import OneShot
 from nas.oneshot.rounds import Round, Rounds, timed
 from nas.options import Options
@@ -37,13 +40,10 @@ from nas.provenance import config, identity, run_name
 from nas.record import LOGS
 from nas.reporting.writing import try_report
 from nas.result import Result
-from nas.space import FORKS
 from nas.store import KeepBestWeights, RunDirectory, TrialLog
 from nas.study import Study
 from nas.trial import Trial, best_first
 from nas.watching import close_monitors, open_monitors
-
-LOOKS = 10  # draws, after which those who watch are shown what the space offers
 
 
 def run(options: Options, console: Console, verbosity: int = -1, monitors: Sequence[Monitor] = ()) -> Result:
@@ -104,11 +104,12 @@ class _Run:
         path, space = self.directory.path, self.problem.space
         searched, random, final, distilled = logs = [TrialLog(path / name, space) for name in LOGS.values()]
         self._alike: Alike = apart
+        self._model_latency()
         self._executor, self._chosen = self._workers(), list[Again]()
         result = Result(path, searched.trials, random.trials, [], None, False)
         try:
             self._try_groups()
-            self._chores = self._survey()
+            self._chores = shown(space, self.directory.write_forks)
             (path / "selection.json").unlink(missing_ok=True)  # it is of what an earlier session has chosen
             self._check_training(searched)
             spent = self._searched(searched)
@@ -185,20 +186,20 @@ class _Run:
         """
         if log.trials:
             return
-        space = self.problem.space
-        tried = self._executor.submit(Training.check, space.sample(np.random.default_rng(self.options.seed)))
-        for _ in self._chores:
-            if tried.done():
-                break
-        try:
-            warnings = tried.result()
-        except JobFailed as error:
-            kind, _, message = str(error).partition(": ")
-            if kind == "ValueError":
-                raise ValueError(message) from None
-            warnings = [f"the data could not be tried before the search: {error}"]
-        for warning in warnings if self.verbosity >= 0 else ():
-            self.console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        candidate = self.problem.space.sample(np.random.default_rng(self.options.seed))
+        for warning in tried_training(self._executor, candidate, self._chores):
+            self._say(f"warning: {warning}")
+
+    def _model_latency(self) -> None:
+        """Where latency is an objective, by a worker that is alone; all that follow know it."""
+        if LATENCY not in self.options.objective:
+            return
+        file, first = self.directory.path / "latency.json", partial(self.placement.workers, self.evaluator, 1)
+        model = of_run(file, self.problem.space, self.options.seed, first, Training.latencies)
+        self.evaluator = copy(self.evaluator)  # for a cluster, which sends each one to its nodes once
+        self.evaluator.latency = model
+        if self.verbosity >= 0:
+            self.console.print(str(model), highlight=False, markup=False)
 
     def _searched(self, log: TrialLog) -> float:
         """The search, where weights are shared round by round; the seconds it has taken."""
@@ -214,13 +215,6 @@ class _Run:
             self._executor.shutdown()
         self._executor = self._workers()
         return spent
-
-    def _survey(self) -> Iterator[None]:
-        """The forks of the space, for those who watch: some at once, all in the course of the search."""
-        for number, forks in enumerate(self.problem.space.survey(), 1):
-            if number in (LOOKS, FORKS):
-                self.directory.write_forks(forks)
-            yield
 
     def _arm(self, arm: str, strategy: Any, log: TrialLog, known: Sequence[Trial]) -> float:
         """One search to the limits of the options, the random arm to those of the search; the seconds it has taken."""
@@ -249,6 +243,7 @@ class _Run:
             trials=trials,
             seconds=seconds,
             known=known,
+            objectives=self.options.objective,
             monitors=(keep, KeepCheckpoints(checkpoint_of), Sweep(live_of), bar, self.watching),
             weights_of=weights_of,
             live_of=live_of,

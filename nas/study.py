@@ -16,6 +16,7 @@ from nas.events import Broadcast, Monitor
 from nas.executor import Workers
 from nas.job import Job
 from nas.live import by_hand
+from nas.objectives import ACCURACY, of_copy
 from nas.pace import Allowance, Pacing
 from nas.packs import Alike, Flight, Result, Waiting, apart, concluded
 from nas.space import Candidate
@@ -50,6 +51,7 @@ class Study:
     checkpoint_of: Callable[[int], Path] | None = None  # where it leaves what a later trial may go on from
     allowance: Allowance | None = None
     alike: Alike = apart  # which candidates a worker trains together
+    objectives: Sequence[str] = (ACCURACY,)
     shared: Path | None = None  # weights that all of this search are evaluated with, which then trains none
     chores: Iterator[None] = field(default_factory=lambda: iter(()))  # what is done bit by bit while workers are busy
     _copying: dict[Key, list[Job]] = field(default_factory=dict, init=False)  # candidates like one that is on its way
@@ -229,7 +231,8 @@ class Study:
             cost = {"epochs": 0, "seconds": 0.0}
             metrics, curve = {**result.metrics, **cost}, result.curve
             original = result.number if result.copy_of is None else result.copy_of
-            trial = replace(trial, values=result.values, metrics=metrics, curve=curve, copy_of=original)
+            values = of_copy(result.values, trial.candidate.architecture, self.objectives)
+            trial = replace(trial, values=values, metrics=metrics, curve=curve, copy_of=original)
         else:
             trial, trace = concluded(trial, result)
         self.log.append(trial)

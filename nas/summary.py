@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nas.budget import format_size
+from nas.objectives import PARAMS, cost_in_words, in_words
 from nas.oneshot.lesson import taught
 from nas.options import Options
 from nas.record import read_json
@@ -37,11 +38,11 @@ def print_result(result: Result, options: Options, console: Console, quiet: bool
 def _table(result: Result, options: Options) -> Table:
     """The best five; where there are several objectives, all that no other dominates."""
     searched = {id(trial) for trial in result.trials}
-    several, counted = len(options.objective) > 1, "-flops" in options.objective
+    several, beside = len(options.objective) > 1, [o for o in options.objective[1:] if o != PARAMS]
     shown = f"front of {', '.join(options.objective)}" if several else "best networks"
     table = Table(title=f"The {shown} inside the parameter budget of {format_size(options.budget)}")
     accuracy = "accuracy" if options.one_shot is None else "with shared weights"
-    for column in (accuracy, "parameters", "of budget", *["FLOPs"] * counted, "trial"):
+    for column in (accuracy, "parameters", "of budget", *map(in_words, beside), "trial"):
         table.add_column(column, justify="right")
     table.add_column("network")
     originals = [t for t in best_first([*result.trials, *result.baseline]) if t.copy_of is None]
@@ -49,8 +50,8 @@ def _table(result: Result, options: Options) -> Table:
         found = str(trial.number) if id(trial) in searched else f"random {trial.number}"
         share = f"{100 * trial.params / options.budget:.1f} %"
         accuracy, size = f"{100 * trial.value:.2f} %", f"{trial.params:,}"
-        flops = [f"{trial.candidate.architecture.flops:,}"] * counted
-        table.add_row(accuracy, size, share, *flops, found, str(trial.candidate.architecture))
+        spent = (cost_in_words(trial.metrics[name.removeprefix("-")]) for name in beside)
+        table.add_row(accuracy, size, share, *spent, found, str(trial.candidate.architecture))
     return table
 
 

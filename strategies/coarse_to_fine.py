@@ -35,6 +35,7 @@ class CoarseToFine(Around):
         best: int = 3,
     ) -> None:
         super().__init__(space, inner)
+        self.exhaustive = False  # whatever `inner` is, neighbours are drawn
         for name, share in (("coarse", coarse), ("epochs", epochs)):
             if not 0 < share < 1:
                 raise ValueError(f"{name} must be a share in 0..1, neither of them, got {share}")

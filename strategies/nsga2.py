@@ -50,17 +50,17 @@ class NSGA2(Strategy):
         child = self._tournament(rng)
         if rng.random() < self.crossover:
             child = self.space.crossover(child, self._tournament(rng), rng)
-        training = {candidate.key[:2] for candidate in pending}
+        training = {_network(candidate) for candidate in pending}
         for _ in range(AGAIN):
             child = self.space.mutate(child, rng)
-            if child.key[:2] not in self.known and child.key[:2] not in training:
+            if _network(child) not in self.known and _network(child) not in training:
                 break
         return child
 
     def tell(self, trial: Trial) -> None:
         """Section III-C, the main loop, with one offspring: the union is sorted, and the best of it survive."""
         self.told += 1
-        network = trial.candidate.key[:2]
+        network = _network(trial.candidate)
         if not trial.values or network in self.known:  # a network twice would crowd itself out
             return
         self.known.add(network)
@@ -71,6 +71,11 @@ class NSGA2(Strategy):
     def _tournament(self, rng: np.random.Generator) -> Candidate:
         """Of two the better by the crowded-comparison operator: the one that stands before the other."""
         return self.population[int(rng.integers(len(self.population), size=2).min())].candidate
+
+
+def _network(candidate: Candidate) -> tuple[object, ...]:
+    """Equal for two whose training would be the same, and that cost the same: one may hold more parameters."""
+    return (*candidate.key[:2], candidate.architecture.num_params)
 
 
 def crowded_order(values: Values) -> list[int]:

@@ -59,6 +59,10 @@ def test_where_no_other_network_is_left_the_best_are_trained_in_full() -> None:
     assert [candidate.fidelity for candidate in asked] == [LOW] * 168 + [1.0] * 5
 
 
+def test_a_search_around_a_grid_ends_where_it_asks_for_nothing_new() -> None:
+    assert not CoarseToFine(line(), inner="grid").exhaustive
+
+
 def test_one_epoch_leaves_one_fidelity() -> None:
     strategy = CoarseToFine(line(), first=4)
     strategy.plan(1)

@@ -28,7 +28,8 @@ from nas.recipe import Recipe
 from nas.space import Candidate
 from nas.train.distil import SHARE, Soft
 from nas.train.resident import Resident
-from nas.train.snapshots import Snapshots
+from nas.train.schedule import Schedule
+from nas.train.snapshots import Snapshots, cycles
 from nas.trial import Trial
 from nas.weights import save_weights, snapshot_file
 from search_spaces.mlp import MLP
@@ -165,6 +166,22 @@ def test_a_training_leaves_its_cycles_and_the_average_of_its_epochs(
         assert found.sum(1) == pytest.approx(np.ones(len(found)), abs=1e-5)
     (tmp_path / "damaged.safetensors").write_bytes(b"nothing")
     assert train.probabilities(Member(candidate, tmp_path / "damaged.safetensors")) is None
+
+
+@pytest.mark.parametrize("epochs", [2, 7, 14, 32, 100])
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.3])
+def test_a_cycle_is_left_where_its_rate_is_lowest(epochs: int, warmup: float) -> None:
+    recipe, steps = Recipe(schedule="sgdr", warmup=warmup), 10
+    schedule, rates = Schedule(recipe, epochs * steps), []
+    for _ in range(epochs * steps):
+        rates.append(schedule.lr)
+        schedule.step()
+    ends = cycles(recipe, epochs)
+    assert len(ends) == 2 or epochs < 14
+    for end in ends:
+        around = [rates[steps * epoch - 1] for epoch in (end - 1, end, end + 1) if 0 < epoch < epochs]
+        assert rates[steps * end - 1] == min(around)
+        assert rates[steps * end - 1] < 0.75 * recipe.lr or end == 1
 
 
 def test_the_average_of_epochs_is_their_mean() -> None:

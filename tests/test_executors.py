@@ -239,8 +239,8 @@ def test_where_every_fifth_trial_is_killed_all_others_have_their_results(apart: 
     assert all(trial.copy_of is None for trial in trials)  # with this seed
     errors = {trial.number: trial.error for trial in trials if not trial.values}
     assert sorted(errors) == [0, 3, 5, 8]
-    assert "memory" in (errors[0] or "")
-    assert "memory" in (errors[5] or "")
+    for number in (0, 5):  # Ray may take longer to say so than a trial may last, where the machine is busy
+        assert "memory" in (errors[number] or "") or errors[number] == STOPPED
     assert errors[3] == errors[8] == "MemoryError: no 2 GiB left"
 
 

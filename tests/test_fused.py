@@ -17,16 +17,19 @@ from nas.architecture import Architecture, Sketch
 from nas.data.digits import Digits
 from nas.live import Stopped, Watch
 from nas.narrow import Narrowing
+from nas.network import Network
 from nas.normalise import affine
 from nas.ops import ACTIVATIONS
 from nas.recipe import Recipe
+from nas.space import Candidate
 from nas.train.checkpoint import Segment
 from nas.train.fused import descent
 from nas.train.fused.chain import chain_of
 from nas.train.fused.group import train_together
 from nas.train.fused.member import Member
-from nas.train.fused.plan import FUSED
+from nas.train.fused.plan import FUSED, likeness
 from nas.train.loop import Fitted, NotFinite, Patience, train
+from nas.train.precision import use_bfloat16
 from nas.train.resident import Resident
 from search_spaces.mlp import MLP
 
@@ -189,6 +192,18 @@ def test_without_the_kernel_that_has_a_private_name_adam_is_the_same(monkeypatch
     monkeypatch.setattr(descent.Adam, "KERNEL", "of no version of torch")
     (written,) = together([member], 4)
     assert_same(usual, written)
+
+
+@pytest.mark.parametrize(("classes", "batch"), [(10, 128), (300, 128), (300, 256), (600, 32)])
+def test_what_is_trained_in_bfloat16_alone_is_in_no_group(
+    classes: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    net = Sketch((6,))
+    architecture = net.done(net("linear", net("relu", net("linear", net.input, out=16)), out=classes))
+    candidate = Candidate(architecture, Recipe(batch_size=batch), ())
+    alone = use_bfloat16(Network(architecture), batch, torch.device("cpu"))
+    assert (likeness(candidate) is None) == alone
 
 
 def test_what_is_no_chain_of_dense_blocks_is_none() -> None:

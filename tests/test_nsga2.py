@@ -49,7 +49,7 @@ def test_the_front_of_trials_is_that_of_brute_force(values: list[tuple[int, ...]
     trials = [Trial(n, candidate, 0, tuple(map(float, row))) for n, row in enumerate(values)]
     trials += [
         Trial(99, candidate, 0, error="out of memory"),
-        Trial(98, candidate, 0, (9.0,) * len(values[0]), copy_of=1),
+        Trial(98, candidate, 0, trials[0].values, copy_of=0),
     ]
     wanted = [n for n, row in enumerate(values) if not any(dominates(other, row) for other in values)]
     found = front(trials)

@@ -15,11 +15,15 @@ from toy import Line, Toy, assert_refused, rows, timeless
 import nas
 from nas.cli import main
 from nas.job import Job, Outcome
-from nas.objectives import dominates
+from nas.narrow import Narrowing
+from nas.objectives import dominates, front
 from nas.options import Options
+from nas.recipe import DEFAULTS
 from nas.report import write_report
 from nas.result import Result
 from nas.summary import print_result
+from search_spaces.nasbench201 import NASBench201
+from strategies.nsga2 import NSGA2
 
 pytest_plugins = ("fixtures_run",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -135,6 +139,30 @@ def test_an_objective_that_is_not_finite_is_a_failure(search: Search) -> None:
     assert timeless(search("nsga2:population=4", evaluator=Sized(failing=False))) == timeless(trials)  # read again
 
 
+class Held(Toy):
+    """Values of networks that may hold more parameters than they compute with; all are as accurate."""
+
+    def __call__(self, job: Job) -> Outcome:
+        return Outcome((0.5, -float(job.candidate.architecture.num_params)), {})
+
+
+def test_a_network_that_computes_the_same_as_another_has_a_cost_of_its_own(search: Search) -> None:
+    fixed = Narrowing({"edge": ("none", "conv1x1", "conv3x3"), **{name: (value,) for name, value in DEFAULTS.items()}})
+    space = NASBench201((1, 8, 8), 3, cells=1, channels=4).on(narrowing=fixed)
+    two = ("accuracy", "-params")
+    trials = search("random", space=space, evaluator=Held(failing=False), trials=60, objectives=two)
+    copies = [trial for trial in trials if trial.copy_of is not None]
+    original = {trial.number: trial for trial in trials}
+    assert any(trial.params < original[trial.copy_of].params for trial in copies if trial.copy_of is not None)
+    assert all(trial.values == (0.5, -trial.params) for trial in trials)
+    (best,) = {trial.params for trial in front(trials)}
+    assert best == min(trial.params for trial in trials)
+    told = NSGA2(space)
+    for trial in trials:
+        told.tell(trial)
+    assert min(trial.params for trial in told.population) == best
+
+
 @pytest.mark.parametrize("strategy", ["evolution", "local", "reinforce", "asha:inner=nsga2", "hyperband"])
 def test_a_strategy_of_one_objective_says_so(strategy: str, capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["--budget", "20K", "--objective", "accuracy,-params", "--strategy", strategy])
@@ -142,7 +170,7 @@ def test_a_strategy_of_one_objective_says_so(strategy: str, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
-    "wrong", ["params", "-params", "accuracy,params", "accuracy,-latency", "accuracy,accuracy", "", ","]
+    "wrong", ["params", "-params", "accuracy,params", "accuracy,-energy", "accuracy,accuracy", "", ","]
 )
 def test_an_objective_that_there_is_not_is_refused(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert_refused(main(["--budget", "20K", f"--objective={wrong}"]), capsys.readouterr(), f"got {wrong!r}")

@@ -21,6 +21,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"strategy": "coarse_to_fine"}, "decides for how long"),
     ({"fix": "lr=1e-3|1e-2"}, "must be one value"),
     ({"fix": "optimizer=sam"}, "optimizer=sam"),
+    ({"fix": "schedule=plateau"}, "schedule=plateau"),
     ({"only": "width,lr"}, "leave lr out of --only"),
     ({"one_shot": "round=3"}, "did you mean 'rounds'"),
     ({"one_shot": "rounds=0"}, "rounds must be a whole number"),

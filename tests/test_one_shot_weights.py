@@ -18,7 +18,7 @@ from nas.network import Network
 from nas.oneshot.lesson import Lesson
 from nas.oneshot.teaching import Teaching
 from nas.oneshot.weights import SharedWeights, parameters
-from nas.recipe import Recipe
+from nas.recipe import SCHEDULES, Recipe
 from nas.space import SearchSpace
 from nas.train.dropout import Bits
 from nas.train.optim import make_optimizer
@@ -55,6 +55,27 @@ def weights(*architectures: Architecture) -> SharedWeights:
 
 def names(architecture: Architecture) -> set[str]:
     return {piece.name for p in parameters(Network(architecture)) for piece in p.pieces}
+
+
+def taught(**changed: object) -> Teaching:
+    recipe = Recipe(batch_size=20, optimizer="sgd", lr=0.1, **changed)  # type: ignore[arg-type]  # fields of it
+    lesson = Lesson((perceptron(8), perceptron(4, 8)), recipe, 1, 2, 2, Path("nowhere"), Path("nowhere"))
+    teaching = Teaching(lesson, samples(), {})
+    teaching.go(2)
+    return teaching
+
+
+def test_l1_draws_shared_matrices_to_zero_and_leaves_biases_out_of_it() -> None:
+    plain, drawn = taught(), taught(l1=0.1)
+    matrices = [name for name, tensor in plain.weights.tensors.items() if tensor.ndim > 1]
+    sizes = [sum(float(t.weights.tensors[name].abs().sum()) for name in matrices) for t in (plain, drawn)]
+    assert sizes[1] < 0.95 * sizes[0]
+
+
+@pytest.mark.parametrize("schedule", sorted(set(SCHEDULES) - {"plateau"}))
+def test_few_steps_tell_what_an_epoch_takes_whatever_the_schedule(schedule: str) -> None:
+    lesson = Lesson((perceptron(8),), Recipe(batch_size=20, schedule=schedule), 1, 1, 1, Path("no"), Path("no"))
+    assert Teaching(lesson, samples(), {}).seconds() > 0
 
 
 def samples(shape: tuple[int, ...] = (6,), classes: int = 3, n: int = 60) -> Resident:

@@ -103,6 +103,15 @@ def test_folds_of_samples_keep_the_shares_of_the_classes() -> None:
         assert np.abs(shares - np.bincount(data.train.y) / len(data.train)).max() < 0.03
 
 
+def test_any_seed_of_a_search_is_one_of_folds() -> None:
+    data = plain()
+    first, again, other = (folds(data, 3, seed)[0].train for seed in (2**64 - 1, 2**64 - 1, 2**64 - 2))
+    assert first is not None
+    assert again is not None
+    assert other is not None
+    assert first.tolist() == again.tolist() != other.tolist()
+
+
 def test_no_utterance_is_cut_by_a_fold() -> None:
     for part in (fold.dataset() for fold in folds(spoken(), 5, seed=0)):
         assert part.train.groups is not None

@@ -152,6 +152,23 @@ def test_without_what_the_first_segment_left_training_begins_again_and_ends_alik
     assert facts(fitted) == facts(fit(5))
 
 
+def test_what_a_network_left_that_computes_the_same_under_other_names_is_not_taken(tmp_path: Path) -> None:
+    def named(scope: str) -> Architecture:
+        sketch = Sketch(IMAGE)
+        with sketch.scope(scope):
+            x = sketch("relu", sketch("linear", sketch("flatten", sketch.input), out=8))
+        return sketch.done(sketch("linear", x, out=3))
+
+    one, other = named("one"), named("other")
+    assert one == other
+    facts = {"patience": HORIZON, "seed": 3}
+    after = Segment(HORIZON, None, tmp_path / "one.pt")
+    train(one, Recipe(batch_size=20), TRAIN, VALIDATION, epochs=3, segment=after, **facts)
+    going = Segment(HORIZON, tmp_path / "one.pt", None)
+    assert train(one, Recipe(batch_size=20), TRAIN, VALIDATION, epochs=6, segment=going, **facts).before == 3
+    assert train(other, Recipe(batch_size=20), TRAIN, VALIDATION, epochs=6, segment=going, **facts).before == 0
+
+
 def test_a_checkpoint_of_another_kind_is_not_unpickled(tmp_path: Path) -> None:
     from nas.train.checkpoint import read, write
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from nas.evaluate import Training
 from nas.job import Job, Outcome
-from nas.objectives import with_costs
 from nas.oneshot.lesson import Lesson
 from nas.trial import Row
 
@@ -79,9 +78,7 @@ class OneShot(Training):
             return error
         cost = {"epochs": 0, "seconds": round(time.perf_counter() - began, 4)}
         metrics = {"shared_accuracy": accuracy, "shared_loss": loss, **cost}
-        if "-flops" in self.objectives:
-            metrics["flops"] = job.candidate.architecture.flops
-        return Outcome(with_costs(accuracy, job.candidate.architecture, self.objectives), metrics)
+        return self._costed(accuracy, job, metrics)
 
     def _weights(self, file: Path) -> SharedWeights:
         """What is in the file, which is read once."""

@@ -11,7 +11,11 @@ from nas.recipe import DEFAULTS
 
 USUAL = {"rounds": 1, "epochs": 0}  # 0 epochs: as many as suit; no less may be given
 TRIALS = 300  # where their number is not given, as none of them is a training
-UNSHARED = {"optimizer": ("sam", "adam-sgd"), "precision": ("float16",)}  # what steps on slices do without
+UNSHARED = {  # what steps on slices do without
+    "optimizer": ("sam", "adam-sgd"),
+    "precision": ("float16",),
+    "schedule": ("plateau",),  # there is no validation loss to wait for
+}
 
 
 def read_one_shot(key: str, value: Any) -> dict[str, int] | None:

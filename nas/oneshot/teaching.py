@@ -149,6 +149,10 @@ class Teaching:
         recipe, pieces = self.lesson.recipe, [piece for p in pupil.made for piece in p.pieces]
         clip_grad_norm_(slices.values(), recipe.clip or math.inf)
         matrices = {piece.name for p in pupil.made if p.matrix for piece in p.pieces}
+        if recipe.l1:  # after clipping, as in a training by itself
+            for name in slices.keys() & matrices:
+                if (gradient := slices[name].grad) is not None:
+                    gradient.add_(slices[name].detach().sign(), alpha=recipe.l1)
         groups = [
             {"params": [slices[name] for name in slices if (name in matrices) is decayed], "weight_decay": decay}
             for decayed, decay in ((True, recipe.weight_decay), (False, 0.0))

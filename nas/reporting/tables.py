@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from nas.architecture import Architecture
 from nas.drawing import words
-from nas.objectives import ACCURACY, front
+from nas.objectives import ACCURACY, PARAMS, cost_in_words, front, in_words
 from nas.reporting.facts import ARMS, Run, Tried
 from nas.reporting.finals import Finalist
 from nas.reporting.importance import Effect, word
@@ -165,13 +165,13 @@ def trade_offs(run: Run) -> Table | None:
     """The networks that no other beats in everything, where there are several objectives."""
     names = [str(name) for name in run.config.get("objective") or ()]
     best = front(row for row in run.tried if len(row.values) == len(names) > 1)
-    others = [n for n, name in enumerate(names) if name not in (ACCURACY, "-params")]
+    others = [n for n, name in enumerate(names) if name not in (ACCURACY, PARAMS)]
     rows = [
         (
             row.network,
             f"{100 * row.score:.2f}",
             f"{row.params:,}",
-            *(f"{-row.values[n]:,.0f}" for n in others),
+            *(cost_in_words(-row.values[n]) for n in others),
             f"{row.number}" if row.arm == "search" else f"random {row.number}",
         )
         for row in best
@@ -180,7 +180,7 @@ def trade_offs(run: Run) -> Table | None:
         f"The front of {', '.join(names)}: of all networks that were tried those that no other beats in everything, as "
         "the search saw them. Each was seen once, so that small differences in accuracy may be chance."
     )
-    costs = (names[n].removeprefix("-") for n in others)
+    costs = (in_words(names[n]) for n in others)
     head = ("network", f"{run.measure} (%)", "parameters", *costs, "trial")
     return Table(caption, head, tuple(rows)) if rows else None
 

@@ -162,9 +162,9 @@ def common(
     data: Resident,
     validation: Resident,
 ) -> dict[str, Any]:
-    """What two segments of one training have in common."""
+    """What two segments of one training have in common: the nodes too, for weights have the names of their places."""
     seed, order = seeds
-    facts = {"network": network.plan.architecture.digest, "recipe": asdict(recipe), "seed": seed, "order": order}
+    facts = {"network": network.plan.architecture.to_json(), "recipe": asdict(recipe), "seed": seed, "order": order}
     samples, rule = [len(data), len(validation)], [stopping.patience, stopping.min_change, stopping.patience_from]
     return {**facts, "horizon": segment.horizon, "samples": samples, "stopping": rule}
 

@@ -39,7 +39,7 @@ class Schedule:
         """The learning rate of the step to come."""
         if self.taken < self.warm:
             return self.peak * (self.taken + 1) / (self.warm + 1)  # LinearLR
-        after = self.taken - self.warm
+        after = min(self.taken - self.warm, self.steps - 1)
         return self.peak * SHAPES[self.recipe.schedule](after, self.steps, self.recipe.warmup or RISE)
 
     def step(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
@@ -21,8 +22,7 @@ class Snapshots:
     def __init__(self, network: Network, recipe: Recipe, epochs: int) -> None:
         self.network = network
         self.states: dict[str, State] = {}
-        ends = {round(end * epochs / RESTARTS[-1][1]) for _, end in RESTARTS[:-1]}  # the last one is the training's own
-        self._cycles = ends - {0} if recipe.schedule == "sgdr" else set()
+        self._cycles = cycles(recipe, epochs) if recipe.schedule == "sgdr" else set()
         self._start = epochs - max(1, epochs // 4)
         self._average = AveragedModel(network)
 
@@ -40,6 +40,13 @@ class Snapshots:
                 update_bn(batches(), self._average)
             self.states["average"] = _copy(self._average.module)
         return self.states
+
+
+def cycles(recipe: Recipe, epochs: int) -> set[int]:
+    """The last epoch of each of SGDR's cycles but the last: after it the rate is high again, or is before long."""
+    warm, share = recipe.warmup * epochs, (1 - recipe.warmup) * epochs / RESTARTS[-1][1]
+    spans = ((warm + share * start, math.floor(warm + share * end + 1e-9)) for start, end in RESTARTS[:-1])
+    return {last for start, last in spans if last > start}
 
 
 def _copy(network: torch.nn.Module) -> State:

@@ -86,7 +86,7 @@ def _likeness(candidate: Candidate, chain: Chain | None, costs: Costs) -> tuple[
 
 
 def _float32(recipe: Recipe, chain: Chain) -> bool:
-    widest = max(block.width for block in chain.blocks)
+    widest = max([chain.classes, *(block.width for block in chain.blocks)])  # as `nas.train.precision` has it
     usual = widest < WIDE or (widest < 2 * WIDE and recipe.batch_size < WIDE_BATCH)
     return recipe.precision == "float32" or (recipe.precision == "auto" and usual)
 

@@ -1,0 +1,106 @@
+"""How long a network takes for one sample: a linear model of its layers, fitted to networks timed on the device.
+
+What a worker's clock says of a network depends on what runs beside it. The model is fitted before any is busy, and says
+the same of a network whenever it is asked, as tables of layers do (arXiv 1812.00332, 1812.03443): every kind of layer
+has a time a layer, a time an element of its output and a time a FLOP, none of them negative.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.architecture import Architecture
+from nas.executor import JobFailed, Workers
+from nas.record import read_json
+from nas.space import SearchSpace
+
+NETWORKS = 48  # that are timed
+FOLDS = 4  # of which each is predicted from the others
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """`milliseconds` of each of `costs`, and `error`: of networks that a fit has not seen, the relative one of the
+    median and of nine in ten.
+    """
+
+    milliseconds: Mapping[str, float]
+    error: tuple[float, float]
+
+    def __call__(self, architecture: Architecture) -> float:
+        """Milliseconds of a sample, to three digits: what a network costs beyond that is noise."""
+        known = self.milliseconds
+        found = sum(known.get(name, 0.0) * amount for name, amount in costs(architecture).items())
+        return float(f"{found:.3g}")
+
+    @classmethod
+    def fit(cls, architectures: Sequence[Architecture], measured: Sequence[float]) -> Latency:
+        """`measured`: milliseconds, (n,)."""
+        amounts, wanted = [costs(architecture) for architecture in architectures], np.array(measured)
+        names = sorted({name for each in amounts for name in each})
+        table = np.array([[each[name] for name in names] for each in amounts], float)
+        fold = np.arange(len(wanted)) % FOLDS
+        predicted = np.empty(len(wanted))
+        for one in range(FOLDS):
+            predicted[fold == one] = table[fold == one] @ _fitted(table[fold != one], wanted[fold != one])
+        middle, most = np.quantile(np.abs(predicted / wanted - 1), (0.5, 0.9))
+        weights = _fitted(table, wanted)
+        return cls({n: float(w) for n, w in zip(names, weights, strict=True) if w > 0}, (float(middle), float(most)))
+
+    def __str__(self) -> str:
+        middle, most = self.error
+        return (
+            f"latency: a model of {NETWORKS} networks that were timed, one sample and one thread; "
+            f"half of them are within {middle:.0%} of it, nine in ten within {most:.0%}"
+        )
+
+
+def costs(architecture: Architecture) -> Counter[str]:
+    """Of each kind of layer how many, the elements of their outputs, and the FLOPs."""
+    found: Counter[str] = Counter()
+    for i in architecture.computed[1:]:
+        op = architecture.nodes[i].op
+        shape, _, flops = architecture.measured[i]
+        found.update({op: 1, f"{op} elements": math.prod(shape), **({f"{op} flops": flops} if flops else {})})
+    return found
+
+
+def _fitted(table: Floats, wanted: Floats) -> Floats:
+    """Least squares of the relative error, of weights that are not negative."""
+    from scipy.optimize import nnls
+
+    scale = np.maximum(table.max(axis=0), 1.0)
+    weights, _ = nnls(table / scale / wanted[:, None], np.ones(len(wanted)))
+    return np.asarray(weights / scale)
+
+
+def of_run(file: Path, space: SearchSpace, seed: int, workers: Callable[[], Workers], timed: Any) -> Latency:
+    """The model in `file`, fitted where there is none by one of `workers`: `timed` is what is submitted to it.
+
+    Raises `ValueError` where the networks cannot be timed.
+    """
+    if known := read_json(file):
+        return Latency(known["milliseconds"], tuple(known["error"]))
+    rng = np.random.default_rng((seed, NETWORKS))
+    architectures = [space.sample(rng).architecture for _ in range(NETWORKS)]
+    executor = workers()
+    try:
+        measured = executor.submit(timed, architectures).result()
+    except JobFailed as error:
+        raise ValueError(f"--objective -latency: networks could not be timed ({error}); leave it out") from None
+    finally:
+        executor.shutdown(cancel_futures=True)
+    model = Latency.fit(architectures, measured)
+    file.write_text(json.dumps(asdict(model)) + "\n", encoding="utf-8")
+    return model
