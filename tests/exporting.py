@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import runpy
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 import nas
@@ -56,6 +60,22 @@ def alone(script: str, *arguments: str, cwd: Path) -> str:
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def predicted(folder: Path, *files: str) -> list[str]:
+    """What predict.py prints, in this process: another takes seconds to import torch."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
+        patch.chdir(folder)
+        patch.syspath_prepend(str(folder / "best"))
+        patch.setattr(sys, "argv", ["predict.py", *files])
+        patch.delitem(sys.modules, "model", raising=False)
+        try:
+            runpy.run_path("best/predict.py", run_name="__main__")
+        except SystemExit as refusal:
+            print(refusal)
+        sys.modules.pop("model", None)
+    return said.getvalue().splitlines()
 
 
 def insects() -> Dataset:

@@ -128,6 +128,7 @@ def test_a_seed_is_the_whole_search(blobs: Any) -> None:
     assert {t.candidate.key for t in one.trials} != {t.candidate.key for t in other.trials}
 
 
+@pytest.mark.slow
 def test_a_search_in_this_process_is_that_of_one_worker(blobs: Any) -> None:
     options: dict[str, Any] = {"trials": 6, "strategy": "evolution:population=2,sample=2", "device": "cpu"}
     options["fused"] = False  # a worker would train several together, which are then asked for together

@@ -50,7 +50,7 @@ def search(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)])
 def test_an_interrupted_search_keeps_everything_and_goes_on(
     search: Callable[..., subprocess.Popen[str]], tmp_path: Path, here: Path, name: str
 ) -> None:

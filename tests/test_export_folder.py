@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from exporting import alone, drawn, exported, insects
+from exporting import alone, drawn, exported, insects, predicted
 
 from nas.architecture import Architecture
 from nas.dataset import Arrays, Dataset, Part
@@ -126,12 +126,7 @@ def test_predict_gives_the_frames_of_an_utterance_the_classes_of_the_evaluation(
     network = exported(tmp_path / "best", space.default().architecture, spoken)
     utterance = part.x[groups == 2]
     np.save(tmp_path / "utterance.npy", utterance)
-    script = """
-sys.path[:0] = ["best"]
-sys.argv[1:] = ["utterance.npy"]
-runpy.run_path("best/predict.py", run_name="__main__")
-"""
-    classes = alone(script, cwd=tmp_path).splitlines()
+    classes = predicted(tmp_path, "utterance.npy")
     resident = Resident.of(part, spoken, torch.device("cpu"))
     with torch.inference_mode():
         wanted = network(resident.samples(torch.from_numpy(np.flatnonzero(groups == 2)), (7, 5))).argmax(1)
@@ -146,11 +141,6 @@ def test_predict_takes_the_bytes_of_images(tmp_path: Path, data: Dataset) -> Non
     space = MLP((2, 4, 1), 3, max_depth=2, max_width=64)
     network = exported(tmp_path / "best", space.sample(np.random.default_rng(1)).architecture, images)
     np.save(tmp_path / "samples.npy", pixels)
-    script = """
-sys.path[:0] = ["best"]
-sys.argv[1:] = ["samples.npy"]
-runpy.run_path("best/predict.py", run_name="__main__")
-"""
     with torch.inference_mode():
         wanted = network(Resident.of(part, images, torch.device("cpu")).x).argmax(1)
-    assert alone(script, cwd=tmp_path).splitlines() == [images.classes[i] for i in wanted.tolist()]
+    assert predicted(tmp_path, "samples.npy") == [images.classes[i] for i in wanted.tolist()]

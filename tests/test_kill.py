@@ -96,6 +96,7 @@ def check(
     assert len(list((cut.folder / "out" / "weights" / "search").iterdir())) == kept
 
 
+@pytest.mark.slow
 def test_a_search_killed_twice_is_the_uninterrupted_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check(tmp_path, capsys, trials=6, kills=2, seed=0)
 

@@ -78,6 +78,7 @@ def test_failures_and_figures_that_are_not_finite_are_survived(wanted: Any, tmp_
     session(tmp_path / "run", wanted, [failed(0), odd, bare, copied(3, trial(5)), failed(4)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", watching())
 @pytest.mark.usefixtures("nothing_left")
 def test_a_search_is_resumed_and_has_further_arms(wanted: Any, tmp_path: Path) -> None:

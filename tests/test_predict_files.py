@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
-import runpy
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from exporting import alone, exported
+from exporting import alone, exported, predicted
 from hypothesis import given
 from hypothesis import strategies as st
 from layouts import LAYOUTS, Layout, table
@@ -39,22 +36,6 @@ READ = {name: layout for name, layout in LAYOUTS.items() if layout.kind in FILES
 
 def whole(dataset: Dataset) -> np.ndarray:
     return np.concatenate([dataset.train.x, dataset.validation.x, dataset.test.x])
-
-
-def predicted(folder: Path, *files: str) -> list[str]:
-    """What predict.py prints, in this process: another takes seconds to import torch."""
-    said = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
-        patch.chdir(folder)
-        patch.syspath_prepend(str(folder / "best"))
-        patch.setattr(sys, "argv", ["predict.py", *files])
-        patch.delitem(sys.modules, "model", raising=False)
-        try:
-            runpy.run_path("best/predict.py", run_name="__main__")
-        except SystemExit as refusal:
-            print(refusal)
-        sys.modules.pop("model", None)
-    return said.getvalue().splitlines()
 
 
 def reader(dataset: Dataset) -> Any:

@@ -102,6 +102,7 @@ def drawn(request: pytest.FixtureRequest) -> Drawn:
     return found
 
 
+@pytest.mark.slow  # it draws what the others draw each for itself
 @pytest.mark.parametrize("name", SPACES)
 def test_a_space_fits_most_budgets_and_inputs(name: str) -> None:
     found = [draw_all(*case) for case in CASES if case[0] == name]

@@ -63,7 +63,10 @@ def mlp() -> SearchSpace:
     return MLP((8,), 3, Budget(3000), max_depth=4, min_width=4, max_width=64)
 
 
-@pytest.fixture(scope="module", params=["counted", "looked-ahead"])
+AHEAD = pytest.param("looked-ahead", marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=["counted", AHEAD])
 def space(request: pytest.FixtureRequest, cells: type[SearchSpace]) -> SearchSpace:
     return mlp() if request.param == "counted" else cells((6,), 3, Budget(900, 0.3))
 

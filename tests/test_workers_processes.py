@@ -72,6 +72,7 @@ def pids_of(folder: Path) -> list[int]:
     raise TimeoutError("the workers have not begun")
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_runs_once(started: Callable[[str], subprocess.Popen[str]]) -> None:
     process = started(SCRIPT)
     out, err = process.communicate(timeout=LIMIT)
