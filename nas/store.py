@@ -61,9 +61,13 @@ class TrialLog:
         self._file.flush()
         self.trials.append(trial)
 
+    @property
+    def synced(self) -> bool:
+        return self._synced == len(self.trials)
+
     def sync(self) -> None:
         """Wait for the disk, which takes milliseconds."""
-        if self._synced < len(self.trials):
+        if not self.synced:
             os.fsync(self._file.fileno())
             self._synced = len(self.trials)
 

@@ -26,7 +26,7 @@ from nas.trial import Trial
 
 GRACE = 0.1  # share of the time limit that running trials may take beyond it
 HOPELESS = 100  # trials that have failed, and none has a result
-MOMENT = 0.05  # seconds of chores between two results
+MOMENT = 0.05  # seconds of chores between two results, and of results between two waits for the disk
 PACK = 0.5  # of the time that is left, what a pack of trainings may take
 COPIES = 1000  # trials in a row without a new candidate: the strategy has converged, or there is none
 Key = tuple[Any, ...]
@@ -64,6 +64,7 @@ class Study:
         self._numbers: Iterator[int] = (n for n in count() if n not in taken)
         self._asked = len(taken)
         self._failed = sum(t.error is not None for t in self.log.trials)
+        self._sync_at = 0.0  # when the disk is waited for again
         self._copies = len(list(takewhile(lambda t: t.copy_of is not None, reversed(self.log.trials))))
         self._exhausted = ""  # why the strategy has nothing to ask for, until it is told of another trial
         self._trained, self._spent = 0, 0.0  # trials that have a value of their own, and the seconds they took
@@ -96,8 +97,11 @@ class Study:
             self._collect()
 
     def _do_chores(self) -> None:
-        """What takes its time, now that the workers are busy."""
-        self.log.sync()
+        """What takes its time, while workers are busy: the disk is waited for once a moment, not once a trial."""
+        now = time.monotonic()
+        if now >= self._sync_at:
+            self.log.sync()
+            self._sync_at = now + MOMENT
         end = time.monotonic() + MOMENT
         for _ in self.chores:
             if time.monotonic() > end:
@@ -211,6 +215,8 @@ class Study:
         timeout = None
         if self.seconds is not None and self._bests:
             timeout = max(0.0, self.seconds * (1 + GRACE) - self.elapsed())
+        if not self.log.synced:
+            timeout = MOMENT if timeout is None else min(timeout, MOMENT)
         for job, result in self._flight.landed(timeout):
             trial = self._tell(job, result)
             copies = self._copying.pop(job.candidate.key)

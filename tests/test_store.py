@@ -9,8 +9,11 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,9 @@ from hypothesis import strategies as st
 from searching import Search
 from toy import Line, Toy, environment, fails, line, timeless
 
+from nas.executor import Workers
 from nas.executors.inline import Inline
-from nas.job import Job
+from nas.job import Job, Outcome
 from nas.store import RunDirectory, TrialLog
 from nas.trial import Trial
 
@@ -135,6 +139,44 @@ def test_an_interrupt_while_the_disk_is_waited_for_leaves_memory_and_disk_alike(
             log.sync()
     log.close()
     assert [t.number for t in log.trials] == [t.number for t in read(search.path)]
+
+
+class Threaded(Workers):
+    """One worker, a thread."""
+
+    slots = 1
+
+    def __init__(self, evaluator: Toy) -> None:
+        self.evaluator, self.pool = evaluator, ThreadPoolExecutor(1)
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return self.pool.submit(fn, self.evaluator, *args, **kwargs)
+
+
+class Slow(Toy):
+    """One training takes a second."""
+
+    began = 0.0
+
+    def __call__(self, job: Job) -> Outcome:
+        if job.number >= 100 and not self.began:
+            self.began = time.monotonic()
+            time.sleep(1)
+        return super().__call__(job)
+
+
+def test_the_disk_is_waited_for_once_a_moment_and_before_a_long_wait(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: waits.append(time.monotonic()))
+    slow = Slow(failing=False)
+    workers = Threaded(slow)
+    search(trials=200, executor=workers)
+    workers.pool.shutdown()
+    assert len(waits) < 100
+    assert all(later - before >= 0.045 for before, later in pairwise(waits[:-1]))
+    assert any(slow.began < at < slow.began + 0.5 for at in waits)  # what it has told before is safe meanwhile
 
 
 def test_the_time_of_all_sessions_is_added_up(search: Search) -> None:
