@@ -31,8 +31,9 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Latency:
-    """`milliseconds` of each of `costs`, and `error`: of networks that a fit has not seen, the relative one of the
-    median and of nine in ten.
+    """`milliseconds` of one of each of `costs`; `error`: relative, of networks that a fit had not seen.
+
+    Half of them were no further off than its first number, nine in ten no further than the second.
     """
 
     milliseconds: Mapping[str, float]

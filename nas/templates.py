@@ -48,7 +48,7 @@ def load(path=Path(__file__).with_name("weights.safetensors")):
     return network.eval()
 '''
 
-PREDICT = '''"""Classify {what} with the trained network: `python predict.py {file}` prints one class a {line}.
+PREDICT = '''"""Classify {what} with the trained network: `python predict.py {file}` prints one class a line.
 
 {file} {holds}.
 """
@@ -128,7 +128,7 @@ def predict_source(dataset: Dataset) -> str:
     kind, shape = dataset.normalise, dataset.input_shape
     prepare = CENTRE * kind.startswith("utterance") + SPREAD * (kind == "utterance") + PIXELS * dataset.pixels + AFFINE
     raw = "of bytes, 0 to 255" if dataset.pixels else "as it was before normalisation"
-    words = {"what": "samples", "name": "samples", "line": "line", "features": 'CONFIG["input_shape"]'}
+    words = {"what": "samples", "name": "samples", "features": 'CONFIG["input_shape"]'}
     if dataset.contexts:
         words |= {"what": "the frames of an utterance", "name": "utterance", "features": 'CONFIG["input_shape"][1:]'}
         prepare += WINDOWS
