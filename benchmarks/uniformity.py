@@ -58,7 +58,7 @@ def fitting_networks(space: MLP, depth: int) -> list[Choices]:
     found = []
     for norm, skip, widths in product(mlp.NORMS, (False, True)[:depth], product(space.widths, repeat=depth)):
         wanted: dict[str, Scalar] = {"shape": "free", "depth": depth, "norm": norm, "skip": skip}
-        candidate = space.unlimited().draw(_answer(wanted | {f"width{i}": w for i, w in enumerate(widths, 1)}))
+        candidate = space.within(None).draw(_answer(wanted | {f"width{i}": w for i, w in enumerate(widths, 1)}))
         if candidate.architecture.num_params in space.budget:
             found.append(structure(candidate))
     return found

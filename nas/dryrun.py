@@ -29,11 +29,12 @@ def describe(options: Options, console: Console) -> None:
     problem = Problem.of(options)
     rng = np.random.default_rng((options.seed, 0xD47))
     drawn = sorted(_draws(problem.space, rng), key=lambda c: c.architecture.num_params)
-    sizes = [candidate.architecture.num_params for candidate in _draws(problem.space.unlimited(), rng)]
+    sizes = [candidate.architecture.num_params for candidate in _draws(problem.space.within(None), rng)]
     share = np.mean([size in options.parameter_budget for size in sizes])
     decisions = [len(candidate.choices) for candidate in drawn]
     shape = "x".join(map(str, problem.space.input_shape))
-    smallest = problem.space.smallest() if not options.parameter_budget.least else drawn[0].architecture
+    bound = options.parameter_budget.least or problem.space.narrowing.only is not None
+    smallest = drawn[0].architecture if bound else problem.space.smallest()
     lines = {
         "space": f"{problem.space}, {shape} inputs, {problem.space.classes} classes",
         "parameter budget": f"{options.budget:,}" + (f", at least {options.fill:g} of it" if options.fill else ""),

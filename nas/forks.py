@@ -29,7 +29,7 @@ def check_names(space: SearchSpace) -> None:
     whole = space.on(space.contexts, space.augmentations)
     met: dict[str, set[Scalar]] = {}
     with suppress(BudgetError):  # which is said when all names are known
-        for forks in chain(whole.unlimited().survey(), islice(whole.survey(), FEW)):
+        for forks in chain(whole.within(None).survey(), islice(whole.survey(), FEW)):
             for name, options in forks.items():
                 met.setdefault(name, set()).update(options)
             with suppress(ValueError):

@@ -2,13 +2,12 @@
 
 What a worker's clock says of a network depends on what runs beside it. The model is fitted before any is busy, and says
 the same of a network whenever it is asked, as tables of layers do (arXiv 1812.00332, 1812.03443): every kind of layer
-has a time a layer, a time an element of its output and a time a FLOP, none of them negative.
+has a time a layer, a time a parameter and a time a FLOP, none of them negative.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -68,13 +67,14 @@ class Latency:
 
 
 def costs(architecture: Architecture) -> Counter[str]:
-    """Of each kind of layer how many, the elements of their outputs, and the FLOPs."""
+    """Of each kind of layer, and size of its kernel, how many there are, their parameters, and their FLOPs."""
     found: Counter[str] = Counter()
     for i in architecture.computed[1:]:
-        op = architecture.nodes[i].op
-        shape, _, flops = architecture.measured[i]
-        found.update({op: 1, f"{op} elements": math.prod(shape), **({f"{op} flops": flops} if flops else {})})
-    return found
+        op, attrs = architecture.nodes[i].op, dict(architecture.nodes[i].attrs)
+        kind = f"{op} {attrs['kernel']}" if "kernel" in attrs else op
+        _, params, flops = architecture.measured[i]
+        found.update({kind: 1, f"{kind} params": params, f"{kind} flops": flops})
+    return +found
 
 
 def _fitted(table: Floats, wanted: Floats) -> Floats:
@@ -89,10 +89,12 @@ def _fitted(table: Floats, wanted: Floats) -> Floats:
 def of_run(file: Path, space: SearchSpace, seed: int, workers: Callable[[], Workers], timed: Any) -> Latency:
     """The model in `file`, fitted where there is none by one of `workers`: `timed` is what is submitted to it.
 
-    Raises `ValueError` where the networks cannot be timed.
+    Raises `ValueError` where the networks cannot be timed, or the file is damaged: trials have values by it.
     """
-    if known := read_json(file):
-        return Latency(known["milliseconds"], tuple(known["error"]))
+    if file.exists():
+        if (found := recorded(file)) is None:
+            raise ValueError(f"{file} is damaged; restore the file or begin with another --out")
+        return found
     rng = np.random.default_rng((seed, NETWORKS))
     architectures = [space.sample(rng).architecture for _ in range(NETWORKS)]
     executor = workers()
@@ -103,5 +105,16 @@ def of_run(file: Path, space: SearchSpace, seed: int, workers: Callable[[], Work
     finally:
         executor.shutdown(cancel_futures=True)
     model = Latency.fit(architectures, measured)
-    file.write_text(json.dumps(asdict(model)) + "\n", encoding="utf-8")
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(asdict(model)) + "\n", encoding="utf-8")
+    partial.replace(file)
     return model
+
+
+def recorded(file: Path) -> Latency | None:
+    """The model that a file holds; None where it holds none."""
+    known = read_json(file)
+    try:
+        return Latency({str(name): float(ms) for name, ms in known["milliseconds"].items()}, tuple(known["error"]))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None

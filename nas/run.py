@@ -74,17 +74,18 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
                 console.print(notice, highlight=False, markup=False, soft_wrap=True)
         phase = "failed"
         try:
-            result = _Run(options, problem, training, directory, placement, console, verbosity, watching).run()
-            phase = "interrupted" if result.interrupted else "done"
-            return result
-        except KeyboardInterrupt:  # while an earlier one was being seen to: in haste, so without a report
-            phase, options = "interrupted", replace(options, report=False)
-            raise
+            try:
+                result = _Run(options, problem, training, directory, placement, console, verbosity, watching).run()
+                phase = "interrupted" if result.interrupted else "done"
+            except KeyboardInterrupt:  # while an earlier one was being seen to: in haste, so without a report
+                phase = "interrupted"
+                raise
+            finally:
+                directory.enter(phase)
+                directory.close()
+            whole = not options.report or try_report(path, console)
+            return result if whole else replace(result, interrupted=True)
         finally:
-            directory.enter(phase)
-            directory.close()
-            if options.report and phase != "failed":
-                try_report(path, console)
             close_monitors(watching, options.monitors, path, console, verbosity)
 
 
@@ -195,11 +196,10 @@ class _Run:
         if LATENCY not in self.options.objective:
             return
         file, first = self.directory.path / "latency.json", partial(self.placement.workers, self.evaluator, 1)
-        model = of_run(file, self.problem.space, self.options.seed, first, Training.latencies)
+        with self.console.status("timing networks") if self.verbosity >= 0 else nullcontext():
+            model = of_run(file, self.problem.space, self.options.seed, first, Training.latencies)
         self.evaluator = copy(self.evaluator)  # for a cluster, which sends each one to its nodes once
         self.evaluator.latency = model
-        if self.verbosity >= 0:
-            self.console.print(str(model), highlight=False, markup=False)
 
     def _searched(self, log: TrialLog) -> float:
         """The search, where weights are shared round by round; the seconds it has taken."""

@@ -20,7 +20,7 @@ import numpy as np
 from nas.architecture import Architecture
 from nas.budget import UNLIMITED, Budget, BudgetError, Choose, LookAhead
 from nas.candidate import Candidate, Choice
-from nas.diagnosis import diagnose
+from nas.diagnosis import diagnose, only_fits
 from nas.forks import check_names
 from nas.narrow import Narrowing, family, is_number, nearest_to
 from nas.ops import Scalar, Shape
@@ -243,10 +243,10 @@ class SearchSpace(ABC):
         twin.samples = samples
         return twin
 
-    def unlimited(self) -> SearchSpace:
-        """The same space without its budget."""
+    def within(self, budget: Budget | None) -> SearchSpace:
+        """The same space inside another budget, or none."""
         twin = self._twin()
-        twin.budget = None
+        twin.budget = budget
         return twin
 
     def _twin(self) -> SearchSpace:
@@ -259,7 +259,7 @@ class SearchSpace(ABC):
 
     def smallest(self) -> Architecture:
         """The smallest network, whatever the budget."""
-        return LookAhead(self.unlimited()._described, 0, 0).smallest()
+        return LookAhead(self.within(None)._described, 0, 0).smallest()
 
     def survey(self) -> Iterator[dict[str, dict[Scalar, None]]]:
         """The forks that draws meet, each with the options it has offered them: after one draw, after two, ..."""
@@ -274,6 +274,8 @@ class SearchSpace(ABC):
         inputs = "x".join(map(str, self.input_shape))
         where = f"space {self} on {inputs} inputs and {self.classes} classes"
         where += ", as --fix and --only leave it," if self.narrowing else ""
+        if self.narrowing.only is not None:
+            return only_fits(where, self, budget)
         network = self.smallest()
         if isinstance(network, _Closed):
             return f"--fix leaves no network of {where}; its values rule each other out"

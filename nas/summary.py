@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from nas.budget import format_size
-from nas.objectives import PARAMS, cost_in_words, in_words
+from nas.latency import recorded
+from nas.objectives import LATENCY, PARAMS, cost_in_words, in_words
 from nas.oneshot.lesson import taught
 from nas.options import Options
 from nas.record import read_json
@@ -31,7 +32,12 @@ def print_result(result: Result, options: Options, console: Console, quiet: bool
         console.print(str(result.folder), highlight=False, soft_wrap=True)
         return
     console.print(_table(result, options))
-    for line in (*_comparison(result, options.one_shot is not None), *_places(result)):
+    model = recorded(result.path / "latency.json") if LATENCY in options.objective else None
+    for line in (
+        *([str(model)] if model else []),
+        *_comparison(result, options.one_shot is not None),
+        *_places(result),
+    ):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 

@@ -111,6 +111,10 @@ WINDOWS = """    context = CONFIG["input_shape"][0] // 2  # frames either side, 
 """
 
 
+ARRAY = """
+def read(path):
+    raise ValueError("give the samples as an array, in a file that ends in .npy")
+"""
 RESHAPE = """    if tuple(x.shape[1:]) in {others}:  # {words}
         x = x.reshape(len(x), {shape})
 """
@@ -144,8 +148,8 @@ def predict_source(dataset: Dataset) -> str:
         reshape="" if dataset.contexts else _reshape(shape),
         dimensions=len(shape) + 1,
         prepare=prepare,
-        read="" if reading is None else f"\n{reading.source.strip()}\n\n",
-        call="np.load(path)" if reading is None else 'np.load(path) if path.endswith(".npy") else read(path)',
+        read=f"\n{(ARRAY if reading is None else reading.source).strip()}\n\n",
+        call='np.load(path) if path.endswith(".npy") else read(path)',
     )
 
 

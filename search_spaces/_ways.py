@@ -103,7 +103,7 @@ class Formed(SearchSpace, Generic[Form]):
 
     def smallest(self) -> Architecture:
         """The smallest network, whatever the budget."""
-        space: Any = self.unlimited()
+        space: Any = self.within(None)
         form = space.answered({}, next(iter(space.ways({}))))
         return super().smallest() if form is None else space.built(form)
 

@@ -109,21 +109,30 @@ class MLP(SearchSpace):
 
     @cached_property
     def _usuals(self) -> dict[str, Scalar]:
-        """Three layers of the usual width on the usual context; where they do not fit, narrower ones, on less."""
+        """Three layers of the usual width on the usual context; where they do not fit, narrower or fewer, on less."""
         usual = super()._usuals
         if self.budget is None:
             return usual
-        depth, norm = min(int(usual["depth"]), self.max_depth), str(usual["norm"])
-        for context in sorted({0, *(c for c in self.contexts if c <= int(usual["context"]))}, reverse=True):
-            inputs = self._inputs({"context": context})
-            even = self.solve(inputs, "cylinder", depth, norm, False, 1.0, 1.0)
-            if self.params(inputs, [self.max_width] * depth, norm, False) <= self.budget.most:
-                even = self.max_width  # which may be far from the fill
-            if even >= NARROW:
+        for depth in range(min(int(usual["depth"]), self.max_depth), 0, -1):
+            for context in sorted({0, *(c for c in self.contexts if c <= int(usual["context"]))}, reverse=True):
+                even = self._even(context, depth, str(usual["norm"]))
+                if even >= NARROW:
+                    break
+            if even:
                 break
         width = min(WIDTH, even or self.min_width)
         narrow = {} if width >= WIDE else {"dropout": 0.1, "lr": 4e-3}  # they have no units to spare, and learn faster
-        return {**usual, "context": context, "width": width, **narrow}
+        if self.narrowing.only is not None:  # where widths are no choice, the nearest on offer may not fit
+            width = max((w for w in self.widths if w <= width), default=self.min_width)
+        return {**usual, "context": context, "depth": depth, "width": width, **narrow}
+
+    def _even(self, context: int, depth: int, norm: str) -> int:
+        """The widest of equal layers that fit the budget, 0 where there is none."""
+        assert self.budget is not None
+        inputs = self._inputs({"context": context})
+        if self.params(inputs, [self.max_width] * depth, norm, False) <= self.budget.most:
+            return self.max_width  # which may be far from the fill
+        return self.solve(inputs, "cylinder", depth, norm, False, 1.0, 1.0)
 
     # what has been counted belongs to one budget and one narrowing: a copy of the space begins anew
 

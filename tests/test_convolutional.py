@@ -66,7 +66,7 @@ def test_a_limit_that_no_network_keeps_is_refused_at_once(space: type[Any]) -> N
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_cost_of_a_form_is_that_of_its_network(name: str) -> None:
-    space, rng = SMALL[name].unlimited(), np.random.default_rng(1)
+    space, rng = SMALL[name].within(None), np.random.default_rng(1)
     for _ in range(25):
         candidate = space.sample(rng)
         form = space.answered(candidate.values, {})
@@ -82,7 +82,7 @@ def test_the_smallest_network_fits_a_budget_of_its_size_and_none_smaller(name: s
         rng = np.random.default_rng(seed)
         tight = type(space)((3, 16, 16), 5, Budget(smallest))
         assert tight.sample(rng).architecture.num_params <= smallest
-    unlimited = space.unlimited()
+    unlimited = space.within(None)
     assert all(unlimited.sample(rng).architecture.num_params >= smallest for _ in range(30))
 
 

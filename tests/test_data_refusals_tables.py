@@ -66,6 +66,14 @@ def test_a_missing_number_is_the_median_of_the_training_part_alone(tmp_path: Pat
     assert len({Csv(str(path), target="y").load(seed).test.x.max() for seed in range(5)}) > 1
 
 
+def test_a_field_of_nothing_but_spaces_is_missing(tmp_path: Path) -> None:
+    width = [float(i) if i % 5 else "   " for i in range(SIZE)]
+    padded = table(tmp_path, row=NUMBERS, width=width, word=column(" a ", "  ", " b"), y=column("a", "b", "c"))
+    x = whole(Csv(str(padded), target="y").load(0))
+    assert x.shape == (SIZE, 4)
+    assert (x[:, 2:].sum(1) == 0).sum() == SIZE // 3
+
+
 def test_a_missing_word_and_a_column_of_numbers_missing_in_training_are_zeros(tmp_path: Path) -> None:
     path = table(tmp_path, row=NUMBERS, colour=column("red", "", "blue"), y=column("a", "b"))
     x = whole(Csv(str(path), target="y").load(0))
@@ -144,11 +152,12 @@ def test_more_categories_than_a_hundred_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "shown"),
     [
-        (b"", "No columns"),
+        (b"", "is empty"),
         (b"a,y\n", "2 columns and 0 rows"),
         (b"a,y\n1,2\n1,2,3\n", "line 3"),
         (b"a,y\n1,2,3\n1,2,3\n", "cannot be read"),
         (b'a,y\n1,"2\n', "cannot be read"),
+        (b"a;y\n1;2\n1,5;2\n", "add ,sep=; or ,sep=tab to --data"),
         (b"a,y\n\xff\xfe,2\n", "is not UTF-8"),
         (b"PK\x03\x04\x00\x00", "column 'y'"),
     ],

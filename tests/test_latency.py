@@ -18,6 +18,7 @@ from nas import plugins
 from nas.architecture import Architecture
 from nas.budget import Budget, parse_size
 from nas.cli import main
+from nas.evaluate import Training
 from nas.executors.inline import Inline
 from nas.latency import NETWORKS, Latency, costs, of_run
 from nas.network import Network
@@ -41,7 +42,7 @@ def drawn(space: SearchSpace, number: int = NETWORKS) -> list[Architecture]:
 def planted(architecture: Architecture) -> float:
     """As if each layer took 20 us, and each FLOP of a linear one 1 ns."""
     found = costs(architecture)
-    layers = sum(amount for name, amount in found.items() if " " not in name)
+    layers = sum(amount for name, amount in found.items() if not name.endswith(("params", "flops")))
     return 0.02 * layers + 1e-6 * found["linear flops"]
 
 
@@ -123,6 +124,16 @@ def test_a_search_for_latency_has_it_of_every_network_and_goes_on_with_the_same_
     for text in (shown, page):
         assert "latency, ms" in text
         assert f"{result.front[0].metrics['latency']:.3g}" in text
+        assert "half of them are within" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", '{"milliseconds": 3, "error": []}', '{"milliseconds": {"relu": "x"}}']
+)
+def test_a_damaged_model_is_refused_for_trials_have_values_by_it(tmp_path: Path, damage: str) -> None:
+    (tmp_path / "latency.json").write_text(damage)
+    with pytest.raises(ValueError, match=r"latency.json is damaged; restore the file or begin with another --out"):
+        of_run(tmp_path / "latency.json", MLP((4,), 2), 0, lambda: pytest.fail("timed"), Training.latencies)
 
 
 class Broken(Toy):

@@ -121,6 +121,25 @@ def test_a_mistake_in_a_fixed_choice_names_the_value_and_the_remedy(fixed: dict[
         narrowed(MLP((20,), 4, MOST), **fixed)
 
 
+@pytest.mark.parametrize("budget", [1300, 1500, 2000, 3000, 10_000, 53_000, 200_000, 300_000, 565_000, 10**7])
+def test_a_default_shrinks_until_it_fits(budget: int) -> None:
+    space = narrowed(MLP((1, 8, 8), 10, Budget(budget)), only="lr")
+    sizes = {candidate.architecture.num_params for candidate in draws(space)}
+    assert len(sizes) == 1
+    assert budget / 2 < max(sizes) <= budget or budget == 10**7
+
+
+def test_where_no_default_fits_a_budget_that_has_room_is_named() -> None:
+    with pytest.raises(
+        BudgetError, match=r"has no network for the parameter budget 700: .* a --budget of 1\.58K has room"
+    ) as no:
+        narrowed(MLP((1, 8, 8), 10, Budget(700)), only="lr")
+    assert "\n" not in str(no.value)
+    assert draws(narrowed(MLP((1, 8, 8), 10, Budget(1580)), only="lr"))
+    with pytest.raises(BudgetError, match="has room for it, or let --only have more choices"):
+        narrowed(CNN((3, 16, 16), 3, Budget(2000)), only="lr")
+
+
 def test_an_unknown_name_after_only_is_refused_with_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"--only.*'widht'.*'width'"):
         narrowed(MLP((20,), 4, MOST), only="widht")

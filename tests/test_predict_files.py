@@ -114,11 +114,12 @@ def test_the_rows_of_a_table_get_the_classes_of_the_evaluation(tmp_path: Path) -
 
 
 REFUSED = {
-    "": "error: rows.csv: the table is empty",
-    "width,height\n1,2": "error: rows.csv: there is no column 'colour'",
-    "width,height,colour\n1,tall,red": "error: rows.csv: column 'height': could not convert string to float: 'tall'",
-    "width,height,colour\n1,2,red,4": "error: rows.csv: row 1 has 4 fields, and there are 3 columns",
-    "width,height,colour\ninf,2,red": "error: rows.csv: samples must be finite numbers; some are NaN or infinite",
+    "": "the table is empty",
+    "width,height\n1,2": "there is no column 'colour'",
+    "width,height,colour\n1,tall,red": "column 'height' has 'tall' in row 1; leave a missing number empty",
+    "width,height,colour\n1,2,red,4": "row 1 has 4 fields, and there are 3 columns",
+    "width;height;colour\n1;2;red": "there is one column; they should have ',' between them",
+    "width,height,colour\ninf,2,red": "samples must be finite numbers; some are NaN or infinite",
 }
 
 
@@ -126,7 +127,7 @@ REFUSED = {
 def test_a_table_that_will_not_do_gets_one_sentence(tmp_path: Path, content: str) -> None:
     exported_table(tmp_path)
     (tmp_path / "rows.csv").write_text(content)
-    assert predicted(tmp_path, "rows.csv") == [REFUSED[content]]
+    assert predicted(tmp_path, "rows.csv") == [f"error: rows.csv: {REFUSED[content]}"]
 
 
 def exported_table(folder: Path) -> None:
@@ -186,6 +187,10 @@ def test_flat_samples_and_grey_ones_without_their_channel_are_known(tmp_path: Pa
     assert predicted(tmp_path, "one.npy") == answers(
         chosen, dataset, Part(x[:1], part.y[:1])
     )  # one without its channel
+    np.savez(tmp_path / "many.npz", x)
+    assert predicted(tmp_path, "many.npz") == [
+        "error: many.npz: give the samples as an array, in a file that ends in .npy"
+    ]
     assert predicted(tmp_path, "odd.npy") == ["error: odd.npy: samples must have shape (n, 1, 4, 3), got (60, 1, 3, 3)"]
 
 

@@ -70,7 +70,10 @@ def test_a_search_is_not_lost_to_its_report(
     result = nas.search("mlp:max_depth=2,max_width=32", "5K", trials=2, epochs=1, workers=0, baseline=False,
                         final_epochs=0, out=tmp_path / "run", verbose=True)  # fmt: skip  # options
     assert result.test_accuracy is not None
-    assert "warning: no report was written" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "warning: no report was written" in said
+    assert f"python -m nas.report {tmp_path / 'run'} writes it" in said
+    assert result.interrupted == isinstance(failure, KeyboardInterrupt)
 
 
 def test_a_test_part_that_was_used_for_several_choices_is_said_to_be(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ def read(path):
     if not lines:
         raise ValueError("the table is empty")
     names, rows = [name.strip() for name in lines[0]], lines[1:]
+    if len(names) == 1 < len(CONFIG["reading"]["columns"]):
+        raise ValueError(f"there is one column; they should have {CONFIG['reading']['sep']!r} between them")
     for number, row in enumerate(rows, 1):
         if len(row) > len(names):
             raise ValueError(f"row {number} has {len(row)} fields, and there are {len(names)} columns")
@@ -45,11 +47,13 @@ def read(path):
 
 def numbers(words, name, median):
     """One feature: the numbers, the median of the training part where one is missing."""
-    truth = {"": median, "true": 1, "false": 0}
-    try:
-        return [[float(truth.get(word.lower(), word)) for word in words]]
-    except ValueError as error:
-        raise ValueError(f"column {name!r}: {error}") from None
+    known, found = {"": median, "true": 1, "false": 0}, []
+    for row, word in enumerate(words, 1):
+        try:
+            found.append(float(known.get(word.lower(), word)))
+        except ValueError:
+            raise ValueError(f"column {name!r} has {word!r} in row {row}; leave a missing number empty") from None
+    return [found]
 
 
 def indicators(words, name, categories):
@@ -124,6 +128,7 @@ class Csv(Source):
         import pandas as pd  # 0.5 s, for this source alone
 
         read = partial(pd.read_csv, sep=self.sep, encoding="utf-8-sig", keep_default_na=False, na_values=[""])
+        read = partial(read, skipinitialspace=True)  # a field of nothing but spaces is an empty one
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the line of names
@@ -131,8 +136,13 @@ class Csv(Source):
                 names = read(path, header=None, nrows=1, dtype=str).iloc[0].dropna().str.strip()
         except UnicodeDecodeError as error:
             raise ValueError(f"{self.path} is not UTF-8: {one_line(error)}; save it as UTF-8") from None
+        except pd.errors.EmptyDataError:
+            raise ValueError(f"{self.path} is empty; {USAGE}") from None
         except (*DAMAGE, pd.errors.ParserWarning) as error:
-            raise ValueError(f"{self.path} cannot be read as a table: {one_line(error)}") from None
+            raise ValueError(
+                f"{self.path} cannot be read as a table: {one_line(error)}; are its columns separated by {self.sep!r}? "
+                f"Else add ,sep=; or ,sep=tab to --data"
+            ) from None
         frame.columns = [str(name).strip() for name in frame.columns]
         if not names.is_unique:  # pandas tells two of one name apart
             raise ValueError(f"{self.path} has two columns {names[names.duplicated()].iloc[0]!r}")

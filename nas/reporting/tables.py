@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from nas.architecture import Architecture
 from nas.drawing import words
+from nas.latency import recorded
 from nas.objectives import ACCURACY, PARAMS, cost_in_words, front, in_words
 from nas.reporting.facts import ARMS, Run, Tried
 from nas.reporting.finals import Finalist
@@ -180,6 +181,8 @@ def trade_offs(run: Run) -> Table | None:
         f"The front of {', '.join(names)}: of all networks that were tried those that no other beats in everything, as "
         "the search saw them. Each was seen once, so that small differences in accuracy may be chance."
     )
+    if model := recorded(run.path / "latency.json"):
+        caption += f" {str(model)[0].upper()}{str(model)[1:]}."
     costs = (in_words(names[n]) for n in others)
     head = ("network", f"{run.measure} (%)", "parameters", *costs, "trial")
     return Table(caption, head, tuple(rows)) if rows else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from rich.console import Console
@@ -20,9 +21,13 @@ def write_report(path: Path) -> Path:
     return write(path)
 
 
-def try_report(path: Path, console: Console) -> None:
-    """The same at the end of a search; what goes wrong is said, and costs nothing else."""
+def try_report(path: Path, console: Console) -> bool:
+    """The same at the end of a search; what goes wrong is said, and costs nothing else. False: it was interrupted."""
     try:
         write_report(path)
     except (Exception, KeyboardInterrupt) as error:  # a search is not lost to its picture
-        console.print(f"warning: no report was written: {error!r}", style="yellow", highlight=False, markup=False)
+        why = "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
+        said = f"warning: no report was written ({why}); python -m nas.report {shlex.quote(str(path))} writes it"
+        console.print(said, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        return not isinstance(error, KeyboardInterrupt)
+    return True
