@@ -27,8 +27,9 @@ from nas.placement import FOLDER
 from nas.store import TrialLog
 
 pytest_plugins = ("fixtures_run",)
+pytestmark = pytest.mark.timeout(900)  # where the machine is busy Ray takes minutes to start
 
-LIMIT = 120.0  # seconds that a test waits for what is said to happen at once
+LIMIT = 400.0  # seconds that a test waits for what is said to happen at once
 NAMES = plugins.names(FOLDER)
 SLOW = {"ray": [pytest.mark.slow]}  # for each worker it starts a process that imports torch
 TIMEOUT = 2.0  # of a trial
