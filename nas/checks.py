@@ -45,6 +45,24 @@ def check(dataset: Dataset) -> list[str]:
     ]
 
 
+def tried_training(executor: Workers, candidate: Candidate, chores: Iterable[None]) -> list[str]:
+    """What a worker finds wrong with the training part, a sentence each; meanwhile chores are done.
+
+    Raises `ValueError` where the recipe of `candidate` cannot be had on these data or the worker's device.
+    """
+    tried = executor.submit(Training.check, candidate)
+    for _ in chores:
+        if tried.done():
+            break
+    try:
+        return tried.result()
+    except JobFailed as error:
+        kind, _, message = str(error).partition(": ")
+        if kind == "ValueError":
+            raise ValueError(message) from None
+        return [f"the data could not be tried before the search: {error}"]
+
+
 def loss_at_initialisation(loss: float, classes: int) -> str | None:
     """A warning where the loss of a network that has learned nothing is far from that of guessing, log(classes)."""
     guessing = math.log(classes)
@@ -167,24 +185,6 @@ def _channels_last(train: Part) -> list[str]:
     if len(shape) != 3 or shape[2] not in (1, 3, 4) or shape[0] <= 4:
         return []
     return [f"samples of shape {shape} look like (height, width, channels); here images are (channels, height, width)"]
-
-
-def tried_training(executor: Workers, candidate: Candidate, chores: Iterable[None]) -> list[str]:
-    """What a worker finds wrong with the training part, a sentence each; meanwhile chores are done.
-
-    Raises `ValueError` where the recipe of `candidate` cannot be had on these data or the worker's device.
-    """
-    tried = executor.submit(Training.check, candidate)
-    for _ in chores:
-        if tried.done():
-            break
-    try:
-        return tried.result()
-    except JobFailed as error:
-        kind, _, message = str(error).partition(": ")
-        if kind == "ValueError":
-            raise ValueError(message) from None
-        return [f"the data could not be tried before the search: {error}"]
 
 
 def _few(validation: Part) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nas.architecture import Architecture
@@ -16,7 +15,7 @@ STEPS = 30  # budgets that are tried, each half as large again
 
 def only_fits(where: str, space: SearchSpace, budget: Budget) -> str:
     """The same of a space whose choices are few, so that what is left out, by default, may fit one budget alone."""
-    for most in _larger(budget.most):
+    for most in (int(budget.most * 1.5**step) + 1 for step in range(1, STEPS)):
         try:
             space.within(Budget(most, budget.fill)).draw(lambda name, options, weights: 0)
         except BudgetError:
@@ -29,12 +28,6 @@ def only_fits(where: str, space: SearchSpace, budget: Budget) -> str:
         f"{where} has no network for the parameter budget {budget.most:,}: choices that --only leaves out take their "
         f"default; {fits}, or let --only have more choices, such as width"
     )
-
-
-def _larger(most: int) -> Iterator[int]:
-    for _ in range(STEPS):
-        most = most * 3 // 2 + 1
-        yield most
 
 
 def diagnose(where: str, smallest: Architecture, budget: Budget) -> str:

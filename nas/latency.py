@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nas.architecture import Architecture
 from nas.executor import JobFailed, Workers
@@ -24,8 +23,6 @@ from nas.space import SearchSpace
 
 NETWORKS = 48  # that are timed
 FOLDS = 4  # of which each is predicted from the others
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -46,22 +43,24 @@ class Latency:
 
     @classmethod
     def fit(cls, architectures: Sequence[Architecture], measured: Sequence[float]) -> Latency:
-        """`measured`: milliseconds, (n,)."""
-        amounts, wanted = [costs(architecture) for architecture in architectures], np.array(measured)
+        """Least squares of the relative error, by times that are not negative; `measured`: milliseconds, (n,)."""
+        from sklearn.linear_model import LinearRegression
+        from sklearn.model_selection import cross_val_predict
+
+        amounts = [costs(architecture) for architecture in architectures]
         names = sorted({name for each in amounts for name in each})
-        table = np.array([[each[name] for name in names] for each in amounts], float)
-        fold = np.arange(len(wanted)) % FOLDS
-        predicted = np.empty(len(wanted))
-        for one in range(FOLDS):
-            predicted[fold == one] = table[fold == one] @ _fitted(table[fold != one], wanted[fold != one])
-        middle, most = np.quantile(np.abs(predicted / wanted - 1), (0.5, 0.9))
-        weights = _fitted(table, wanted)
+        table = np.array([[each[name] for name in names] for each in amounts]) / np.array(measured)[:, None]
+        scale, right = table.max(axis=0), np.ones(len(table))  # of what is predicted the share of what was measured
+        linear = LinearRegression(fit_intercept=False, positive=True)
+        off = np.abs(cross_val_predict(linear, table / scale, right, cv=FOLDS) - 1)
+        weights = linear.fit(table / scale, right).coef_ / scale
+        middle, most = np.quantile(off, (0.5, 0.9))
         return cls({n: float(w) for n, w in zip(names, weights, strict=True) if w > 0}, (float(middle), float(most)))
 
     def __str__(self) -> str:
         middle, most = self.error
         return (
-            f"latency: a model of {NETWORKS} networks that were timed, one sample and one thread; "
+            f"Latency: a model of {NETWORKS} networks that were timed, one sample and one thread; "
             f"half of them are within {middle:.0%} of it, nine in ten within {most:.0%}"
         )
 
@@ -75,15 +74,6 @@ def costs(architecture: Architecture) -> Counter[str]:
         _, params, flops = architecture.measured[i]
         found.update({kind: 1, f"{kind} params": params, f"{kind} flops": flops})
     return +found
-
-
-def _fitted(table: Floats, wanted: Floats) -> Floats:
-    """Least squares of the relative error, of weights that are not negative."""
-    from scipy.optimize import nnls
-
-    scale = np.maximum(table.max(axis=0), 1.0)
-    weights, _ = nnls(table / scale / wanted[:, None], np.ones(len(wanted)))
-    return np.asarray(weights / scale)
 
 
 def of_run(file: Path, space: SearchSpace, seed: int, workers: Callable[[], Workers], timed: Any) -> Latency:

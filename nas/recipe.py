@@ -56,6 +56,11 @@ DEFAULTS: dict[str, Scalar] = {f.name: f.default for f in fields(Recipe)}  # typ
 AUGMENTATIONS = ("flip", "shift", "rotate", "cutout", "mixup", "time_mask", "freq_mask")
 
 
+def wide_enough(width: int, batch_size: int) -> bool:
+    """Whether products of this width are faster in bfloat16, where a device has it: see `nas.train.precision`."""
+    return width >= 512 or (width >= 256 and batch_size >= 256)
+
+
 def batch_sizes(samples: int | None) -> tuple[int, ...]:
     """Those worth searching where an epoch has so many samples: four at most. All of them where that is not known."""
     if samples is None:

@@ -111,10 +111,13 @@ WINDOWS = """    context = CONFIG["input_shape"][0] // 2  # frames either side, 
 """
 
 
-ARRAY = """
+ARRAY = '''
 def read(path):
-    raise ValueError("give the samples as an array, in a file that ends in .npy")
-"""
+    """The array in a .npy file."""
+    if not path.endswith(".npy"):
+        raise ValueError("give the samples as an array, in a file that ends in .npy")
+    return np.load(path)
+'''
 RESHAPE = """    if tuple(x.shape[1:]) in {others}:  # {words}
         x = x.reshape(len(x), {shape})
 """
@@ -149,7 +152,7 @@ def predict_source(dataset: Dataset) -> str:
         dimensions=len(shape) + 1,
         prepare=prepare,
         read=f"\n{(ARRAY if reading is None else reading.source).strip()}\n\n",
-        call='np.load(path) if path.endswith(".npy") else read(path)',
+        call="read(path)" if reading is None else 'np.load(path) if path.endswith(".npy") else read(path)',
     )
 
 

@@ -127,8 +127,8 @@ class Csv(Source):
             raise ValueError(f"there is no file {self.path!r}; {USAGE}")
         import pandas as pd  # 0.5 s, for this source alone
 
-        read = partial(pd.read_csv, sep=self.sep, encoding="utf-8-sig", keep_default_na=False, na_values=[""])
-        read = partial(read, skipinitialspace=True)  # a field of nothing but spaces is an empty one
+        missing: dict[str, Any] = {"keep_default_na": False, "na_values": [""], "skipinitialspace": True}  # "  " too
+        read = partial(pd.read_csv, sep=self.sep, encoding="utf-8-sig", **missing)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the line of names

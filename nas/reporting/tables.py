@@ -182,7 +182,7 @@ def trade_offs(run: Run) -> Table | None:
         "the search saw them. Each was seen once, so that small differences in accuracy may be chance."
     )
     if model := recorded(run.path / "latency.json"):
-        caption += f" {str(model)[0].upper()}{str(model)[1:]}."
+        caption += f" {model}."
     costs = (in_words(names[n]) for n in others)
     head = ("network", f"{run.measure} (%)", "parameters", *costs, "trial")
     return Table(caption, head, tuple(rows)) if rows else None

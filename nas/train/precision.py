@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
-from nas.recipe import PRECISIONS, Recipe
+from nas.recipe import PRECISIONS, Recipe, wide_enough
 
 
 def autocast_type(network: nn.Module, recipe: Recipe, device: torch.device) -> torch.dtype:
@@ -43,7 +43,7 @@ def use_bfloat16(network: nn.Module, batch_size: int, device: torch.device) -> b
         return False
     channels = max((layer.out_channels for layer in convolutions), default=0)
     width = max((layer.out_features for layer in layers if isinstance(layer, nn.Linear)), default=0)
-    return bool(supported and (channels >= 16 or width >= 512 or (width >= 256 and batch_size >= 256)))
+    return bool(supported and (channels >= 16 or wide_enough(width, batch_size)))
 
 
 def memory_format(network: nn.Module) -> torch.memory_format:

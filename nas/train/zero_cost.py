@@ -25,6 +25,7 @@ from nas.resample import sampled
 from nas.train.initialise import initialise
 from nas.train.precision import memory_format
 from nas.train.resident import Resident
+from nas.train.threads import one_thread
 from nas.train.weights import weight_matrices
 
 Batch = tuple[Tensor, Tensor]
@@ -120,7 +121,7 @@ class Measuring:
 
     def __call__(self, name: str, architecture: Architecture) -> float:
         """Minus infinity where it has none, or the memory does not suffice."""
-        with _one_thread():
+        with one_thread():
             network = _initialised(architecture)
             batch = self._batch(architecture.input_shape, architecture.shapes[-1][0])
             try:
@@ -152,17 +153,6 @@ def _initialised(architecture: Architecture) -> Network:
     initialise(network, "kaiming_normal", Generator().manual_seed(0))
     network.to(memory_format=memory_format(network))  # type: ignore[call-overload]  # typed for 4-D alone
     return network
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Other cores are at work on trainings; and sums come out the same on any number of them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextmanager

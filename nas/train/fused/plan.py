@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from math import inf
 
 from nas.architecture import Architecture
-from nas.recipe import AUGMENTATIONS, Recipe
+from nas.recipe import AUGMENTATIONS, Recipe, wide_enough
 from nas.space import Candidate
 from nas.train.fused.chain import Chain, chain_of
 
 FUSED = ("adamw", "adam", "sgd", "nesterov")  # the first steps of rmsprop and adagrad magnify what was only rounded
-WIDE, WIDE_BATCH = 256, 256  # from here on bfloat16 is the faster format, and such a training is done alone
 SHARED = 0.1  # the calls that are made once are to be no more than this share of a step
 FEW = 8  # samples: BatchNorm over fewer magnifies rounding too
 LOOP = 2.0  # times as long as in a group of its own a step takes in `nas.train.loop`: 1.5 to 2.4 of small networks
@@ -86,8 +85,9 @@ def _likeness(candidate: Candidate, chain: Chain | None, costs: Costs) -> tuple[
 
 
 def _float32(recipe: Recipe, chain: Chain) -> bool:
-    widest = max([chain.classes, *(block.width for block in chain.blocks)])  # as `nas.train.precision` has it
-    usual = widest < WIDE or (widest < 2 * WIDE and recipe.batch_size < WIDE_BATCH)
+    """Whether it is in float32 wherever it is trained: where bfloat16 may be faster, a training is done alone."""
+    widest = max([chain.classes, *(block.width for block in chain.blocks)])
+    usual = not wide_enough(widest, recipe.batch_size)
     return recipe.precision == "float32" or (recipe.precision == "auto" and usual)
 
 
