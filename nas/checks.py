@@ -32,7 +32,8 @@ def check(dataset: Dataset) -> list[str]:
     for name, count in counts.items():
         if np.count_nonzero(count) < 2:
             only = [dataset.classes[i] for i in np.flatnonzero(count)]
-            raise ValueError(f"{dataset.name}: the {name} part has samples of {len(only)} class: {', '.join(only)}")
+            found = f"has samples of {len(only)} class: {', '.join(only)}"
+            raise ValueError(f"{dataset.name}: the {name} part {found}; give it samples of at least two")
     return [
         *_copies(dataset, parts),
         *_namesakes(parts),

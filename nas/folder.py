@@ -13,6 +13,7 @@ from typing import Any
 from nas.architecture import Architecture
 from nas.dataset import Dataset
 from nas.normalise import affine
+from nas.objectives import spent
 from nas.plan import plan
 from nas.selection import Finalist
 from nas.source import source
@@ -71,6 +72,7 @@ def write_folder(trial: Trial, weights: Path, dataset: Dataset, folder: Path, fa
         "classes": list(dataset.classes),
         "parameters": trial.params,
         "parameter_budget": facts.budget,
+        **({"costs": costs} if (costs := spent(trial.metrics)) else {}),
         "validation_accuracy": trial.value,
         **({} if facts.finalist is None else _means(facts.finalist)),
         "test_accuracy": facts.test,

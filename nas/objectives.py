@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from nas.architecture import Architecture
@@ -60,6 +60,12 @@ def in_words(objective: str) -> str:
 
 def cost_in_words(cost: float) -> str:
     return f"{cost:,.0f}" if cost == round(cost) else f"{cost:.3g}"
+
+
+def spent(metrics: Mapping[str, float]) -> dict[str, float]:
+    """What the network of a trial costs by the objectives beside its parameters, from the trial's metrics."""
+    names = [cost.removeprefix("-") for cost in COSTS if cost != PARAMS]
+    return {name: metrics[name] for name in names if name in metrics}
 
 
 def dominates(a: Sequence[float], b: Sequence[float]) -> bool:

@@ -105,7 +105,7 @@ def test_a_part_of_one_class_is_refused() -> None:
     for name, called in {"train": "training", "validation": "validation", "test": "test"}.items():
         made = dataset()
         made = replace(made, **{name: labelled(getattr(made, name), np.full(len(getattr(made, name)), 1))})
-        with pytest.raises(ValueError, match=f"data: the {called} part has samples of 1 class: bee"):
+        with pytest.raises(ValueError, match=f"data: the {called} part has samples of 1 class: bee; give it samples"):
             check(made)
 
 

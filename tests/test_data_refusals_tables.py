@@ -238,11 +238,20 @@ def test_a_column_of_numbers_with_a_word_in_it_is_refused(tmp_path: Path, odd: s
     assert_shows(refusal(Csv(str(file), target="t")), *words, "column 'a'")
 
 
-def test_decimal_commas_are_not_taken_for_words(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ("{},5", "has numbers with a decimal comma in 40 of 40 rows; write them with a point"),
+        ("0,{}25", "has numbers with a decimal comma in 40 of 40 rows; write them with a point"),
+        ("{}.5 %", "has numbers with a sign beside them in 40 of 40 rows; write them without"),
+        ("-${}.5", "has numbers with a sign beside them in 40 of 40 rows; write them without"),
+        ("1{},500", "has numbers with separators of thousands in 40 of 40 rows; write them without"),
+    ],
+)
+def test_numbers_in_another_spelling_are_not_taken_for_words(tmp_path: Path, number: str, words: str) -> None:
     file = tmp_path / "t.csv"
-    file.write_text("\n".join(["a;t", *(f"{i % 9},5;{'pq'[i % 2]}" for i in range(40))]))
-    wanted = "has numbers with a decimal comma in 40 of 40 rows; write them with a point"
-    assert_shows(refusal(Csv(str(file), target="t", sep=";")), wanted)
+    file.write_text("\n".join(["a;t", *(f"{number.format(i % 9)};{'pq'[i % 2]}" for i in range(40))]))
+    assert_shows(refusal(Csv(str(file), target="t", sep=";")), words)
 
 
 def test_classes_called_na_and_none_are_classes(tmp_path: Path) -> None:

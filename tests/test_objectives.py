@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,11 @@ def test_table_report_and_csv_show_the_front(found: Result) -> None:
     page = write_report(found.path).read_text(encoding="utf-8")
     assert "front of accuracy, -params, -flops" in shown
     assert "Trade-offs" in page
+    assert 'aria-label="Accuracy against FLOPs of' in page
+    assert (found.path / "figures" / "flops.svg").exists()
+    assert not (found.path / "figures" / "latency.svg").exists()
+    handed = json.loads((found.path / "best" / "config.json").read_text())
+    assert handed["costs"] == {"flops": found.best.candidate.architecture.flops}
     for trial in found.front:
         flops = f"{trial.candidate.architecture.flops:,}"
         assert f"{100 * trial.value:.2f} %" in shown

@@ -14,7 +14,7 @@ from test_report import row
 from nas.record import State
 from nas.reporting.conditions import stopping
 from nas.reporting.facts import Run, Tried
-from nas.reporting.figures import front
+from nas.reporting.fronts import front
 from nas.reporting.importance import EPOCHS, effects, encoded, importance, reason_against
 from nas.reporting.svg import inline
 from nas.reporting.tables import Table, failures, neighbours

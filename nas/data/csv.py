@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,6 +17,12 @@ from nas.plugins import nearest
 
 MOST_CATEGORIES = 100
 NUMERIC = 0.8  # a column with words and with numbers in more of its rows than this is one of numbers
+SPELLINGS = (  # a pattern, what stands for it in a number, how it is called, what to do
+    ("^$", "", "", ""),
+    (r"(?<!^0)(?<=\d)[ ',](?=\d{3}(\D|$))", "", " with separators of thousands", "; write them without"),
+    (",", ".", " with a decimal comma", "; write them with a point"),
+    (r"[$€£¥] *(?=\d)|(?<=\d) *[%$€£¥]$", "", " with a sign beside them", "; write them without"),
+)
 READ = '''
 def read(path):
     """The rows of a table, (n, features): its columns are found by name, others passed over."""
@@ -199,13 +206,14 @@ class Csv(Source):
         """Raise `ValueError` where most of the words are numbers; `rows` are theirs."""
         import pandas as pd
 
-        for numbers, meant in ((words, ""), (np.char.replace(words, ",", "."), " with a decimal comma")):
+        for remove, put, meant, remedy in SPELLINGS:
+            numbers = np.array([re.sub(remove, put, word) for word in words])
             odd = np.flatnonzero(np.isnan(pd.to_numeric(numbers, errors="coerce")))
             if len(odd) <= (1 - NUMERIC) * len(words):
                 why = f"has numbers{meant} in {len(words) - len(odd):,} of {len(words):,} rows"
                 for i in odd[:1]:
                     why += f", and {str(words[i])!r} in row {rows[i] + 1}; leave such fields empty"
-                raise self._refused(name, why + ("; write them with a point" if meant else ""))
+                raise self._refused(name, why + remedy)
 
     def _refused(self, name: str, why: str) -> ValueError:
         return ValueError(f"{self.path}: column {name!r} {why}; leave it out by drop={name}")

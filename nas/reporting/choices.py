@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nas.drawing.words import spoken
-from nas.reporting.figures import COLOURS, FAINT, INK, WIDTH, Drawn
 from nas.reporting.importance import EPOCHS, Effect, Importance
+from nas.reporting.panels import COLOURS, FAINT, INK, WIDTH, Drawn
 
 BARS, FEWEST = 12, 3
 PANELS, COLUMNS = 9, 3

@@ -14,11 +14,11 @@ from markupsafe import Markup
 from nas.architecture import Architecture
 from nas.draw import draw
 from nas.drawing.canvas import COLOURS
-from nas.reporting import choices, conditions, figures, wording
+from nas.reporting import choices, conditions, figures, fronts, wording
 from nas.reporting.facts import Run, Tried, mapping
-from nas.reporting.figures import Drawn
 from nas.reporting.finals import Finalist, chosen, finalists, handed_over
 from nas.reporting.importance import EPOCHS, Effect, Importance, effects, importance, reason_against, varied
+from nas.reporting.panels import Drawn
 from nas.reporting.svg import inline, save, style, width
 from nas.reporting.tables import ablation, costs, failures, found_by, layers, trade_offs
 from nas.wanted import Wanted
@@ -74,7 +74,7 @@ def _render(context: Mapping[str, Any]) -> str:
 def _course(run: Run, again: Sequence[Finalist]) -> list[Drawn]:
     return [
         figures.progress(run),
-        figures.sizes(run, again),
+        *(fronts.against(run, again, cost) for cost in fronts.costs(run)),
         figures.curves(run, again),
         figures.durations(run),
     ]
