@@ -72,6 +72,11 @@ class FinalTraining:
             self.watching.finished()
         return self.finished(chosen)
 
+    def left(self, chosen: Sequence[Again]) -> int:
+        """How many trainings `run` would do."""
+        wanted = self._wanted(chosen)
+        return len(_missing(wanted, self._done(wanted)))
+
     def finished(self, chosen: Sequence[Again]) -> list[Trial]:
         """The trainings of these networks that the log holds, for these epochs and by this teacher."""
         return [trial for trials in self._done(self._wanted(chosen)).values() for trial in trials]

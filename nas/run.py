@@ -287,10 +287,12 @@ class _Run:
                 self._executor.shutdown()
                 self._executor = self._workers(trainings, each)
         self._enter("final")
-        if self.verbosity >= 0:
+        training = self._training(log, self._executor, "final")
+        telling = self.verbosity >= 0 and training.left(chosen) > 0
+        if telling:
             self.console.print(again_in_words(chosen, joins=self.options.joins), highlight=False)
-        with self.console.status("final training") if self.verbosity >= 0 else nullcontext():
-            trained = self._training(log, self._executor, "final").run(chosen)
+        with self.console.status("final training") if telling else nullcontext():
+            trained = training.run(chosen)
         if failed := [trial for trial in trained if trial.error is not None]:
             self._say(f"{len(failed)} of {len(trained)} final trainings failed, the first with {failed[0].error}")
         return trained
