@@ -1,13 +1,15 @@
-"""How long searches, ours and others, take to a first network of 97 % validation accuracy (`--goal`) on digits.
+"""How long searches, ours and others, take to a first network of so much validation accuracy (`--goal`).
 
-All search perceptrons of at most 20K parameters, trained for up to 20 epochs on the same part of the data. Ours is
-`nas.search` as it comes, on two workers. The peers search depth, widths, learning rate and activation, and call the
-plain loop; what is over the budget they give back untrained. Runs are in processes of their own, in turn, and end after
-120 seconds: one that has not come so far is counted with 120. A peer is asked after every epoch, ours when a trial has
-ended. With `--same-space` ours searches no more than the peers do.
+digits: perceptrons of at most 20K parameters, 97 %. frames: of at most 1M, on the frames of speech in a folder as hw1p2
+has them, 93 %. Ours is `nas.search` as it comes, on two workers. The peers search depth, widths, learning rate and
+activation, and call the plain loop, on frames with windows of 15 either side; what is over the budget they give back
+untrained. All train for as many epochs, runs are in processes of their own, in turn, and one that has not come so far
+when its time is over counts with all of it. A peer is asked after every epoch, ours when a trial has ended. With
+`--same-space` ours searches no more than the peers do.
 
     python -m benchmarks.to_accuracy
     python -m benchmarks.to_accuracy --only ray ray-asha --seeds 3
+    python -m benchmarks.to_accuracy frames --data FOLDER
 """
 
 from __future__ import annotations
@@ -20,17 +22,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.isolated import measured, missing, run
-from benchmarks.peers.goal import ACTIVATIONS, BATCH, EPOCHS, LIMIT, PARAMETERS
+from benchmarks.peers.goal import ACTIVATIONS, PROBLEMS, Problem
 from benchmarks.tables import markdown
 
 SEEDS = 5
-Search = Callable[[str, str, int, float], float]  # file of the data, folder, seed, goal -> seconds
+CONTEXT = 15  # frames either side, of the peers
+Search = Callable[[str, str, int, Problem], float]  # file of the data, folder, seed, problem -> seconds
 SAME = {  # of our space, what the peers have
     "shape": ["free"],
     "depth": [1, 2, 3],
@@ -41,7 +45,6 @@ SAME = {  # of our space, what the peers have
     "optimizer": ["adam"],
     "lr": [2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2],
     "weight_decay": [0.0],
-    "batch_size": [BATCH],
     "schedule": ["constant"],
     "label_smoothing": [0.0],
 }
@@ -53,7 +56,7 @@ PEERS = {
 }
 
 
-def ours(seed: int, folder: str, goal: float, same_space: bool) -> None:
+def ours(seed: int, folder: str, data: str, problem: Problem, same_space: bool) -> None:
     """Ends the process at the goal."""
     from sklearn.datasets import load_digits
 
@@ -63,37 +66,38 @@ def ours(seed: int, folder: str, goal: float, same_space: bool) -> None:
     from nas.trial import Trial
 
     ready()
-    images, labels = load_digits(return_X_y=True)
+    given = f"hw1p2:{data}" if data else load_digits(return_X_y=True)
     start = time.perf_counter()
 
     class Goal(Monitor):
         def told(self, trial: Trial) -> None:
-            if trial.values and trial.value >= goal:
+            if trial.values and trial.value >= problem.accuracy:
                 measured([time.perf_counter() - start])
                 os._exit(0)  # the rest of the job is not what is measured
 
-    options: dict[str, Any] = {"trials": 10_000, "epochs": EPOCHS, "final_epochs": 0, "baseline": False}
+    options: dict[str, Any] = {"trials": 10_000, "epochs": problem.epochs, "final_epochs": 0, "baseline": False}
     if same_space:
-        options["fix"] = SAME
+        options["fix"] = {**SAME, "batch_size": [problem.batch]}
     place: dict[str, Any] = {"workers": 2, "device": "cpu", "out": f"{folder}/run"}
-    nas.search("mlp", PARAMETERS, (images, labels), seed=seed, monitors=[Goal()], **place, **options)
+    nas.search("mlp", problem.parameters, given, seed=seed, monitors=[Goal()], **place, **options)
 
 
-def child(who: str, seed: int, file: str, folder: str, goal: float, same_space: bool) -> None:
+def child(who: str, seed: int, name: str, goal: float, data: str, file: str, folder: str, same_space: bool) -> None:
     """One run: seconds to the goal, no more than the limit."""
+    problem = replace(PROBLEMS[name], accuracy=goal)
 
     def give_up() -> None:
-        measured([LIMIT])
+        measured([problem.limit])
         os._exit(0)
 
     search = None if who == "ours" else _peer(who)
-    late = threading.Timer(LIMIT + (60 if search else 0), give_up)  # a framework takes its time to end
+    late = threading.Timer(problem.limit + (60 if search else 0), give_up)  # a framework takes its time to end
     late.daemon = True
     late.start()
     if search is None:
-        ours(seed, folder, goal, same_space)
+        ours(seed, folder, data, problem, same_space)
     else:
-        measured([min(LIMIT, search(file, folder, seed, goal))])
+        measured([min(problem.limit, search(file, folder, seed, problem))])
 
 
 def _peer(who: str) -> Search:
@@ -105,40 +109,46 @@ def _peer(who: str) -> Search:
     return search
 
 
-def row(who: str, seeds: int, goal: float, same_space: bool) -> list[str]:
+def row(who: str, args: argparse.Namespace, goal: float) -> list[str]:
     """One line: medians, the ratio of the medians, and the least and the largest ratio of a pair."""
-    from benchmarks.workload import write
+    from benchmarks.workload import all_frames, write
 
-    mine, theirs = [], []
-    for seed in range(seeds):
-        with TemporaryDirectory() as folder:
-            file = write("small", "", Path(folder), seed).file
-            given = {"seed": seed, "file": file, "goal": goal, "same_space": same_space}
+    mine, theirs, limit = [], [], PROBLEMS[args.problem].limit
+    with TemporaryDirectory() as folder:
+        file = all_frames(args.data, Path(folder), CONTEXT) if args.data else ""
+        for seed in range(args.seeds):
+            file = file if args.data else write("small", "", Path(folder), seed).file
+            given = {"seed": seed, "name": args.problem, "goal": goal, "data": args.data, "file": file}
+            given["same_space"] = args.same_space
             mine += run("benchmarks.to_accuracy", "ours", given)
             theirs += run("benchmarks.to_accuracy", who, given)
     ratios = [b / a for a, b in zip(mine, theirs, strict=True)]
     medians = [statistics.median(times) for times in (mine, theirs)]
     times = f"{medians[1] / medians[0]:.1f} ({min(ratios):.1f}-{max(ratios):.1f})"
-    late = f"{sum(t >= LIMIT for t in mine)}, {sum(t >= LIMIT for t in theirs)}"
-    return [who, str(seeds), *(f"{m:.1f}" for m in medians), times, late]
+    late = f"{sum(t >= limit for t in mine)}, {sum(t >= limit for t in theirs)}"
+    return [who, str(args.seeds), *(f"{m:.1f}" for m in medians), times, late]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("problem", nargs="?", choices=list(PROBLEMS), default="digits")
+    parser.add_argument("--data", default="", metavar="FOLDER", help="of frames, as hw1p2 has them")
     parser.add_argument("--only", nargs="+", choices=list(PEERS), default=list(PEERS), help="peers")
     parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--goal", type=float, default=0.97, help="validation accuracy")
+    parser.add_argument("--goal", type=float, help="validation accuracy, if not the usual")
     parser.add_argument("--same-space", action="store_true", help="ours searches what the peers search, no more")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         child(args.child[0], **json.loads(args.child[1]))
         return
-    rows = []
+    if bool(args.data) != (args.problem == "frames"):
+        parser.error("frames needs --data FOLDER, and digits takes none")
+    goal, rows = args.goal or PROBLEMS[args.problem].accuracy, []
     for who in args.only:
         if missing(who):
             continue
-        rows.append(row(who, args.seeds, args.goal, args.same_space))
+        rows.append(row(who, args, goal))
         print(f"| {' | '.join(rows[-1])} |", file=sys.stderr, flush=True)
     print(markdown(["peer", "seeds", "ours, s", "peer, s", "times faster (pairs)", "late: ours, peer"], rows))
 

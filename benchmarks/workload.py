@@ -32,9 +32,16 @@ def write(name: str, data: str, folder: Path, seed: int = 0) -> Task:
         "medium": (_drawn(8, 256, 1024), 128, 2, 5e-4),
         "large": (((2432,) * 4,), 256, 2, 3e-4),
     }[name]
-    arrays = _digits(seed) if name == "small" else _frames(data, *FRAMES[name])
+    arrays = _digits(seed) if name == "small" else _frames(data, *FRAMES[name]) if data else _made_up(*FRAMES[name])
     np.savez(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]  # taken for its option
     return Task(str(folder / f"{name}.npz"), str(folder), networks, batch, epochs, lr)
+
+
+def all_frames(data: str, folder: Path, context: int) -> str:
+    """A file of all windows of `<data>/train*` and `<data>/dev*`, so many frames either side."""
+    file = folder / "frames.npz"
+    np.savez(file, **_frames(data, None, None, context=context))  # type: ignore[arg-type]  # taken for its option
+    return str(file)
 
 
 def _drawn(number: int, narrowest: int, widest: int) -> tuple[tuple[int, ...], ...]:
@@ -51,22 +58,21 @@ def _digits(seed: int) -> dict[str, Array]:
     return _named(x, dataset.train.y, x_validation, dataset.validation.y)
 
 
-def _frames(data: str, *sizes: int) -> dict[str, Array]:
-    """Windows of frames in random order, from `<data>/train*` and `<data>/dev*` or made up."""
+def _frames(data: str, *sizes: int | None, context: int = CONTEXT) -> dict[str, Array]:
+    """Windows of frames in random order, so many or all, of `<data>/train*` and `<data>/dev*`."""
     rng = np.random.default_rng(0)
-    if not data:
-        return _made_up(rng, *sizes)
-    dataset = Hw1p2(data, context=CONTEXT).load(0)
+    dataset = Hw1p2(data, context=context).load(0)
     found = []
     for part, size in zip((dataset.train, dataset.validation), sizes, strict=True):
-        x = np.pad(normalised(part, dataset), ((CONTEXT, CONTEXT), (0, 0)))
+        x = np.pad(normalised(part, dataset), ((context, context), (0, 0)))
         rows = rng.permutation(len(part))[:size]
-        found += [x[rows[:, None] + np.arange(2 * CONTEXT + 1)], part.y[rows]]
+        found += [x[rows[:, None] + np.arange(2 * context + 1)], part.y[rows]]
     return _named(*found)
 
 
-def _made_up(rng: np.random.Generator, *sizes: int) -> dict[str, Array]:
+def _made_up(*sizes: int) -> dict[str, Array]:
     """A normal distribution for each class; they overlap a little."""
+    rng = np.random.default_rng(0)
     inputs = FEATURES * (2 * CONTEXT + 1)
     centres, found = rng.normal(size=(CLASSES, inputs)) / 4, []
     for size in sizes:

@@ -29,12 +29,12 @@ def run(task: Task) -> list[float]:
     return [trial.value for trial in study.trials]
 
 
-def search(file: str, folder: str, seed: int, accuracy: float, pruner: Any = None) -> float:
+def search(file: str, folder: str, seed: int, problem: goal.Problem, pruner: Any = None) -> float:
     """Seconds to the goal, by TPE."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     data = plain.load(file)
     torch.manual_seed(seed)
-    clock = goal.Clock(accuracy)
+    clock = goal.Clock(problem)
     study = optuna.create_study(
         storage=f"sqlite:///{folder}/optuna.db",
         sampler=optuna.samplers.TPESampler(seed=seed),
@@ -50,19 +50,19 @@ def search(file: str, folder: str, seed: int, accuracy: float, pruner: Any = Non
             if clock.over or (pruner is not None and trial.should_prune()):
                 raise optuna.TrialPruned
 
-        return goal.train(_chosen(trial), data, told)
+        return goal.train(_chosen(trial, problem), data, problem, told)
 
-    study.optimize(objective, timeout=goal.LIMIT, callbacks=[lambda study, trial: clock.over and study.stop()])
+    study.optimize(objective, timeout=problem.limit, callbacks=[lambda study, trial: clock.over and study.stop()])
     return clock.reached
 
 
-def search_pruned(file: str, folder: str, seed: int, accuracy: float) -> float:
-    return search(file, folder, seed, accuracy, optuna.pruners.MedianPruner())
+def search_pruned(file: str, folder: str, seed: int, problem: goal.Problem) -> float:
+    return search(file, folder, seed, problem, optuna.pruners.MedianPruner())
 
 
-def _chosen(trial: Any) -> dict[str, Any]:
+def _chosen(trial: Any, problem: goal.Problem) -> dict[str, Any]:
     depth = trial.suggest_int("depth", 1, goal.DEEPEST)
-    sizes = {f"width{n}": (goal.NARROWEST, goal.WIDEST) for n in range(1, depth + 1)}
+    sizes = {f"width{n}": (problem.narrowest, problem.widest) for n in range(1, depth + 1)}
     return {
         "depth": depth,
         **{name: trial.suggest_int(name, *limits, log=True) for name, limits in sizes.items()},

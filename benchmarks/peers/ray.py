@@ -37,17 +37,17 @@ def reused(task: Task) -> list[float]:
     return run(task, reuse_actors=True)
 
 
-def sought(config: dict[str, Any], data: plain.Data) -> None:
+def sought(config: dict[str, Any], data: plain.Data, problem: goal.Problem) -> None:
     """A network over the budget is reported with accuracy 0."""
-    if not goal.train(config, data, lambda epoch, best: tune.report({"accuracy": best})):
+    if not goal.train(config, data, problem, lambda epoch, best: tune.report({"accuracy": best})):
         tune.report({"accuracy": 0.0})
 
 
 class AtGoal(Stopper):  # type: ignore[misc]  # ray is not always installed, and so has no types here
     """Ends all trials when one has come so far, or time is over."""
 
-    def __init__(self, accuracy: float) -> None:
-        self.clock = goal.Clock(accuracy)
+    def __init__(self, problem: goal.Problem) -> None:
+        self.clock = goal.Clock(problem)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         self.clock.saw(result["accuracy"])
@@ -57,13 +57,13 @@ class AtGoal(Stopper):  # type: ignore[misc]  # ray is not always installed, and
         return self.clock.over
 
 
-def search(file: str, folder: str, seed: int, accuracy: float, asha: bool = False) -> float:
+def search(file: str, folder: str, seed: int, problem: goal.Problem, asha: bool = False) -> float:
     """Seconds to the goal, by random search; with ASHA actors are reused."""
-    data, stopper = plain.load(file), AtGoal(accuracy)
-    trainable = tune.with_parameters(sought, data=data)
+    data, stopper = plain.load(file), AtGoal(problem)
+    trainable = tune.with_parameters(sought, data=data, problem=problem)
     random.seed(seed)
     np.random.seed(seed)  # that of Ray Tune
-    sizes = {f"width{n}": tune.lograndint(goal.NARROWEST, goal.WIDEST) for n in range(1, goal.DEEPEST + 1)}
+    sizes = {f"width{n}": tune.lograndint(problem.narrowest, problem.widest) for n in range(1, goal.DEEPEST + 1)}
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
         param_space={
@@ -78,8 +78,8 @@ def search(file: str, folder: str, seed: int, accuracy: float, asha: bool = Fals
             num_samples=10_000,
             max_concurrent_trials=2,
             reuse_actors=asha,
-            scheduler=library("ray.tune.schedulers").ASHAScheduler(max_t=goal.EPOCHS) if asha else None,
-            time_budget_s=goal.LIMIT,
+            scheduler=library("ray.tune.schedulers").ASHAScheduler(max_t=problem.epochs) if asha else None,
+            time_budget_s=problem.limit,
         ),
         run_config=tune.RunConfig(storage_path=folder, verbose=0, stop=stopper),
     )
@@ -87,5 +87,5 @@ def search(file: str, folder: str, seed: int, accuracy: float, asha: bool = Fals
     return stopper.clock.reached
 
 
-def search_asha(file: str, folder: str, seed: int, accuracy: float) -> float:
-    return search(file, folder, seed, accuracy, asha=True)
+def search_asha(file: str, folder: str, seed: int, problem: goal.Problem) -> float:
+    return search(file, folder, seed, problem, asha=True)
