@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -46,6 +47,7 @@ SAME = {  # of our space, what the peers have
     "lr": [2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2],
     "weight_decay": [0.0],
     "schedule": ["constant"],
+    "initialisation": ["kaiming_normal"],
     "label_smoothing": [0.0],
 }
 PEERS = {
@@ -77,7 +79,7 @@ def ours(seed: int, folder: str, data: str, problem: Problem, same_space: bool) 
 
     options: dict[str, Any] = {"trials": 10_000, "epochs": problem.epochs, "final_epochs": 0, "baseline": False}
     if same_space:
-        options["fix"] = {**SAME, "batch_size": [problem.batch]}
+        options["fix"] = {**SAME, "batch_size": [problem.batch], **({"context": [CONTEXT]} if data else {})}
     place: dict[str, Any] = {"workers": 2, "device": "cpu", "out": f"{folder}/run"}
     nas.search("mlp", problem.parameters, given, seed=seed, monitors=[Goal()], **place, **options)
 
@@ -115,9 +117,9 @@ def row(who: str, args: argparse.Namespace, goal: float) -> list[str]:
 
     mine, theirs, limit = [], [], PROBLEMS[args.problem].limit
     with TemporaryDirectory() as folder:
-        file = all_frames(args.data, Path(folder), CONTEXT) if args.data else ""
         for seed in range(args.seeds):
-            file = file if args.data else write("small", "", Path(folder), seed).file
+            small = partial(write, "small", "", Path(folder), seed)
+            file = all_frames(args.data, Path(folder), CONTEXT, seed) if args.data else small().file
             given = {"seed": seed, "name": args.problem, "goal": goal, "data": args.data, "file": file}
             given["same_space"] = args.same_space
             mine += run("benchmarks.to_accuracy", "ours", given)

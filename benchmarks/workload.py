@@ -37,10 +37,11 @@ def write(name: str, data: str, folder: Path, seed: int = 0) -> Task:
     return Task(str(folder / f"{name}.npz"), str(folder), networks, batch, epochs, lr)
 
 
-def all_frames(data: str, folder: Path, context: int) -> str:
-    """A file of all windows of `<data>/train*` and `<data>/dev*`, so many frames either side."""
+def all_frames(data: str, folder: Path, context: int, seed: int) -> str:
+    """A file of all windows of the training and the validation part, so many frames either side."""
     file = folder / "frames.npz"
-    np.savez(file, **_frames(data, None, None, context=context))  # type: ignore[arg-type]  # taken for its option
+    arrays = _frames(data, None, None, context=context, seed=seed)
+    np.savez(file, **arrays)  # type: ignore[arg-type]  # taken for its option
     return str(file)
 
 
@@ -58,15 +59,17 @@ def _digits(seed: int) -> dict[str, Array]:
     return _named(x, dataset.train.y, x_validation, dataset.validation.y)
 
 
-def _frames(data: str, *sizes: int | None, context: int = CONTEXT) -> dict[str, Array]:
-    """Windows of frames in random order, so many or all, of `<data>/train*` and `<data>/dev*`."""
-    rng = np.random.default_rng(0)
-    dataset = Hw1p2(data, context=context).load(0)
-    found = []
+def _frames(data: str, *sizes: int | None, context: int = CONTEXT, seed: int = 0) -> dict[str, Array]:
+    """Windows of frames in random order, so many or all, of the training and the validation part."""
+    import torch
+
+    from nas.train.resident import Resident
+
+    rng, dataset, found = np.random.default_rng(0), Hw1p2(data, context=context).load(seed), list[Array]()
     for part, size in zip((dataset.train, dataset.validation), sizes, strict=True):
-        x = np.pad(normalised(part, dataset), ((context, context), (0, 0)))
-        rows = rng.permutation(len(part))[:size]
-        found += [x[rows[:, None] + np.arange(2 * context + 1)], part.y[rows]]
+        rows, resident = rng.permutation(len(part))[:size], Resident.of(part, dataset, torch.device("cpu"))
+        windows = resident.samples(torch.from_numpy(rows), (2 * context + 1, part.x.shape[1]))
+        found += [windows.numpy(), part.y[rows]]
     return _named(*found)
 
 
