@@ -68,6 +68,12 @@ def spent(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: metrics[name] for name in names if name in metrics}
 
 
+def spent_in_words(metrics: Mapping[str, float]) -> list[str]:
+    """The same, in a sentence."""
+    forms = {"flops": "{} FLOPs", "latency": "latency {} ms"}
+    return [forms[name].format(cost_in_words(cost)) for name, cost in spent(metrics).items()]
+
+
 def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
     """Whether `a` is as good as `b` in everything, and better in something."""
     return a != b and all(x >= y for x, y in zip(a, b, strict=True))

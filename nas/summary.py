@@ -9,7 +9,7 @@ from rich.table import Table
 
 from nas.budget import format_size
 from nas.latency import recorded
-from nas.objectives import LATENCY, PARAMS, cost_in_words, in_words, spent
+from nas.objectives import LATENCY, PARAMS, cost_in_words, in_words, spent_in_words
 from nas.oneshot.lesson import taught
 from nas.options import Options
 from nas.record import read_json
@@ -89,8 +89,8 @@ def _final(result: Result) -> list[str]:
     best = chosen.best
     mean = _mean(chosen)
     epochs = f"{best.metrics['epochs']:.0f} epochs, {best.metrics['seconds']:.0f} s"
-    beside = "".join(f"{in_words(f'-{name}')} {cost_in_words(cost)}, " for name, cost in spent(best.metrics).items())
-    network = f"({best.params:,} parameters, {beside}{epochs}): {best.candidate.architecture}"
+    facts = ", ".join((f"{best.params:,} parameters", *spent_in_words(best.metrics), epochs))
+    network = f"({facts}): {best.candidate.architecture}"
     number = len(result.finalists)
     trained = f"the best {number}" if result.joint is None else f"{number} networks, small ones for an ensemble too,"
     lines = [f"Final training of {trained} on all training data: {mean} validation accuracy {network}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -241,16 +242,23 @@ def test_a_column_of_numbers_with_a_word_in_it_is_refused(tmp_path: Path, odd: s
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        ("{},5", "has numbers with a decimal comma in 40 of 40 rows; write them with a point"),
-        ("0,{}25", "has numbers with a decimal comma in 40 of 40 rows; write them with a point"),
-        ("{}.5 %", "has numbers with a sign beside them in 40 of 40 rows; write them without"),
-        ("-${}.5", "has numbers with a sign beside them in 40 of 40 rows; write them without"),
-        ("1{},500", "has numbers with separators of thousands in 40 of 40 rows; write them without"),
+        (lambda i: f"{i % 9},5", "with a decimal comma in 40 of 40 rows; write it as a point"),
+        (lambda i: f"-0,{i % 9}25", "with a decimal comma in 40 of 40 rows; write it as a point"),
+        (lambda i: f"{i % 9},{100 + i}".rstrip("0"), "with a decimal comma in 40 of 40 rows; write it as a point"),
+        (lambda i: f"{i % 9},5 %", "with a decimal comma in 40 of 40 rows; write it as a point"),
+        (lambda i: f"{i % 9}.5 %", "with a sign beside them in 40 of 40 rows; write them without"),
+        (lambda i: f"-${i % 9}.5", "with a sign beside them in 40 of 40 rows; write them without"),
+        (lambda i: f"1{i % 9},500", "; write it as a point, or leave it out where it parts thousands"),
+        (lambda i: f"${i % 9},500.25", "with separators of thousands in 40 of 40 rows; write them without"),
+        (lambda i: f"{i % 9}\u202f500", "with separators of thousands in 40 of 40 rows; write them without"),
+        (lambda i: f"{i % 9}.500,5", "with points and a decimal comma in 40 of 40 rows; write them as 1234.5"),
     ],
 )
-def test_numbers_in_another_spelling_are_not_taken_for_words(tmp_path: Path, number: str, words: str) -> None:
+def test_numbers_in_another_spelling_are_not_taken_for_words(
+    tmp_path: Path, number: Callable[[int], str], words: str
+) -> None:
     file = tmp_path / "t.csv"
-    file.write_text("\n".join(["a;t", *(f"{number.format(i % 9)};{'pq'[i % 2]}" for i in range(40))]))
+    file.write_text("\n".join(["a;t", *(f"{number(i)};{'pq'[i % 2]}" for i in range(40))]))
     assert_shows(refusal(Csv(str(file), target="t", sep=";")), words)
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from test_report import row
 
 from nas.record import State
 from nas.reporting.conditions import stopping
 from nas.reporting.facts import Run, Tried
-from nas.reporting.fronts import front
+from nas.reporting.fronts import _logarithmic, _short, costs, front
 from nas.reporting.importance import EPOCHS, effects, encoded, importance, reason_against
 from nas.reporting.svg import inline
 from nas.reporting.tables import Table, failures, neighbours
@@ -36,6 +38,27 @@ def test_the_pareto_front_holds_what_nothing_beats_and_nothing_else(points: list
         )
         assert ((one.params, one.score) in found) != beaten
     assert [r.params for r in front(rows)] == sorted(r.params for r in front(rows))
+
+
+@pytest.mark.parametrize("costs", [[0.1234], [1.005], [0.105], [998, 999.7], [0, 0], [0, 5], [1e-5], [3, 4e6]])
+def test_an_axis_of_costs_has_ticks_no_two_of_which_are_called_the_same(costs: list[float]) -> None:
+    axes = Figure().subplots()
+    _logarithmic(axes, costs, _short)
+    low, high = axes.get_xlim()
+    labels = [_short(tick) for tick in axes.get_xticks()]
+    assert 0 < low < high
+    assert max(costs) <= high
+    assert labels
+    assert len(set(labels)) == len(labels)
+
+
+def test_a_row_with_fewer_values_than_objectives_costs_the_report_a_figure_and_no_more() -> None:
+    rows = [tried(0, 0.5, values=[0.5, -12.0]), tried(1, 0.6, values=[0.6])]
+    config = {"objective": ["accuracy", "-flops"]}
+    run = SimpleNamespace(config=config, budget=100, tried=rows[:1])
+    assert [cost.name for cost in costs(run)] == ["size", "flops"]  # type: ignore[arg-type]  # all that it looks at
+    run.tried = rows
+    assert [cost.name for cost in costs(run)] == ["size"]  # type: ignore[arg-type]  # all that it looks at
 
 
 def test_importance_finds_the_choice_that_the_accuracy_follows_and_the_epochs_that_move_it() -> None:

@@ -17,11 +17,18 @@ from nas.plugins import nearest
 
 MOST_CATEGORIES = 100
 NUMERIC = 0.8  # a column with words and with numbers in more of its rows than this is one of numbers
-SPELLINGS = (  # a pattern, what stands for it in a number, how it is called, what to do
-    ("^$", "", "", ""),
-    (r"(?<!^0)(?<=\d)[ ',](?=\d{3}(\D|$))", "", " with separators of thousands", "; write them without"),
-    (",", ".", " with a decimal comma", "; write them with a point"),
-    (r"[$€£¥] *(?=\d)|(?<=\d) *[%$€£¥]$", "", " with a sign beside them", "; write them without"),
+Replaced = tuple[str, str]  # a pattern, and what stands for it in a number
+SIGNS = r"[$€£¥] *(?=[\d-])|(?<=\d) *[%$€£¥]$", ""
+COMMA = ",", "."
+THOUSANDS = r"(?<=\d)[ ',\u00a0\u202f](?=\d{3}(\D|$))", ""
+POINTS = r"(?<=\d)\.(?=\d{3}(\D|$))", ""
+Spelling = tuple[tuple[Replaced, ...], str, str]  # what makes numbers of words, its name, what to do
+SPELLINGS: tuple[Spelling, ...] = (
+    ((), "", ""),
+    ((SIGNS,), " with a sign beside them", "; write them without"),
+    ((SIGNS, COMMA), " with a decimal comma", "; write it as a point, or leave it out where it parts thousands"),
+    ((SIGNS, THOUSANDS), " with separators of thousands", "; write them without"),
+    ((SIGNS, POINTS, COMMA), " with points and a decimal comma", "; write them as 1234.5"),
 )
 READ = '''
 def read(path):
@@ -203,20 +210,27 @@ class Csv(Source):
         return features, categories.tolist()
 
     def _check_words(self, name: str, words: Array, rows: Array) -> None:
-        """Raise `ValueError` where most of the words are numbers; `rows` are theirs."""
-        import pandas as pd
-
-        for remove, put, meant, remedy in SPELLINGS:
-            numbers = np.array([re.sub(remove, put, word) for word in words])
-            odd = np.flatnonzero(np.isnan(pd.to_numeric(numbers, errors="coerce")))
-            if len(odd) <= (1 - NUMERIC) * len(words):
-                why = f"has numbers{meant} in {len(words) - len(odd):,} of {len(words):,} rows"
-                for i in odd[:1]:
-                    why += f", and {str(words[i])!r} in row {rows[i] + 1}; leave such fields empty"
-                raise self._refused(name, why + remedy)
+        """Raise `ValueError` where most of the words are numbers, in whichever spelling most; `rows` are theirs."""
+        tried = [(_odd(words, made), called, remedy) for made, called, remedy in SPELLINGS]
+        odd, called, remedy = min(tried, key=lambda one: len(one[0]))
+        if len(odd) <= (1 - NUMERIC) * len(words):
+            why = f"has numbers{called} in {len(words) - len(odd):,} of {len(words):,} rows"
+            for i in odd[:1]:
+                why += f", and {str(words[i])!r} in row {rows[i] + 1}; leave such fields empty"
+            raise self._refused(name, why + remedy)
 
     def _refused(self, name: str, why: str) -> ValueError:
         return ValueError(f"{self.path}: column {name!r} {why}; leave it out by drop={name}")
+
+
+def _odd(words: Array, made: tuple[Replaced, ...]) -> Array:
+    """Which of the words are no numbers after these replacements."""
+    import pandas as pd
+
+    for pattern, put in made:
+        words = np.array([re.sub(pattern, put, word) for word in words])
+    odd: Array = np.flatnonzero(np.isnan(pd.to_numeric(words, errors="coerce")))
+    return odd
 
 
 def _filled(columns: list[Column], medians: Array) -> list[dict[str, Any]]:

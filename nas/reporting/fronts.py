@@ -35,17 +35,18 @@ def costs(run: Run) -> list[Cost]:
     """The parameters, and the objectives beside accuracy."""
     size = Cost("size", "Accuracy and size", "parameters", _params, lambda v: format_size(round(v)), run.budget or 0)
     names = [str(name) for name in run.config.get("objective") or ()]
+    known = min((len(row.values) for row in run.tried if row.value is not None), default=0)  # of a damaged log fewer
     found = [size]
-    for place, name in enumerate(names):
+    for place, name in enumerate(names[:known]):
         if place and name != PARAMS:
             plain = name.removeprefix("-")
-            heading, of = f"Accuracy and {in_words(name).partition(',')[0]}", partial(_spent, place=place)
-            found.append(Cost(plain, heading, in_words(name), of, _short))
+            axis, of = in_words(name).replace(", ", " in "), partial(_spent, place=place)
+            found.append(Cost(plain, f"Accuracy and {axis.partition(' ')[0]}", axis, of, _short))
     return found
 
 
 def _short(cost: float) -> str:
-    return f"{cost:.3g}" if cost < 1000 else format_size(round(cost))
+    return f"{cost:.3g}" if cost < 999.5 else format_size(round(cost))
 
 
 def _params(row: Tried) -> float:
@@ -53,7 +54,7 @@ def _params(row: Tried) -> float:
 
 
 def _spent(row: Tried, place: int) -> float:
-    return -row.values[place]
+    return 0.0 - row.values[place]  # no -0
 
 
 def front(rows: Sequence[Tried], cost: Callable[[Tried], float] = _params) -> list[Tried]:
@@ -110,8 +111,9 @@ def _star(run: Run, again: Sequence[Finalist]) -> tuple[Tried, str]:
 
 def _logarithmic(axes: Axes, costs: Sequence[float], words: Callable[[float], str]) -> None:
     """A logarithmic axis with a few round numbers on it, however short it is."""
-    least, most = min((cost for cost in costs if cost > 0), default=1.0), max(*costs, 1e-9)
-    room = max(1.01, (most / least) ** 0.05)
+    least = min((cost for cost in costs if cost > 0), default=1.0)
+    most = max(least, *costs)
+    room = max(1.05, (most / least) ** 0.05)
     low, high = least / room, most * room
     axes.set_xscale("log")
     axes.set_xlim(low, high)
@@ -121,7 +123,7 @@ def _logarithmic(axes: Axes, costs: Sequence[float], words: Callable[[float], st
         ticks = [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high]
     if len(ticks) > 9:
         ticks = ticks[:: -(-len(ticks) // 9)]
-    axes.set_xticks(ticks)
+    axes.set_xticks(list({words(tick): tick for tick in ticks}.values()))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: words(tick)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
