@@ -33,6 +33,11 @@ class Segment:
     before: Path | None = None
     after: Path | None = None
 
+    @property
+    def linked(self) -> bool:
+        """Whether it may be one of several."""
+        return self.before is not None or self.after is not None
+
     def found(self, of: State, epochs: int, device: torch.device) -> State | None:
         """What `before` says; None where it is missing, damaged, of another training, or past `epochs`."""
         state = None if self.before is None else read(self.before, device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import groupby
 
 import torch
@@ -15,7 +16,7 @@ from nas.train.fused.descent import Descent
 from nas.train.fused.masks import masks_of
 from nas.train.fused.member import Member, Training
 from nas.train.fused.plan import SPARED, bytes_of
-from nas.train.fused.stack import Stack, parameters_of, statistics_of
+from nas.train.fused.stack import Stack
 from nas.train.fused.step import EvaluationStep, TrainingStep
 from nas.train.fused.tape import Tape
 from nas.train.loop import Fitted
@@ -34,7 +35,7 @@ def train_together(
         trainings = [Training(member, data, validation, epochs) for member in members]
     for n, training in enumerate(trainings):
         if training.over:  # already: what follows is to see that too
-            training.leave(training.begins, training.remembered or {}, training.order)
+            training.leave(training.begins, lambda t=training: t.remembered or {}, training.order)
             yield n, training.finished()
     active = sorted((t for t in trainings if not t.over), key=lambda t: (t.fitted.before, t.likeness))
     for begun, alike in groupby(active, key=lambda t: t.fitted.before):
@@ -67,14 +68,15 @@ class Group:
         self.shape, self.batch = trainings[0].member.architecture.input_shape, trainings[0].batch
         self.order_of = {t.member.order: t.order for t in trainings}
         self._assemble()
-        for place, training in enumerate(self.active):
-            torch._foreach_copy_(self._place(place), training.begins)
+        for place, training in zip(self.places, self.active, strict=True):
+            torch._foreach_copy_(place, training.begins)
         if remembered := [training.remembered for training in self.active if training.remembered is not None]:
             self.descent.recall(remembered)
 
     def _assemble(self) -> None:
         members = [training.member for training in self.active]
         self.stack = Stack([training.chain for training in self.active], self.device)
+        self.places = [self._place(place) for place in range(len(members))]
         self.descent = Descent(self.stack, [member.recipe for member in members])
         self.augment = augmentation(members[0].recipe, self.shape)
         self.smoothing = [member.recipe.label_smoothing for member in members]
@@ -103,10 +105,10 @@ class Group:
             for place, (training, row) in enumerate(zip(self.active, rows, strict=True)):
                 ended = training.ended({"epoch": epoch, **row, "seconds": seconds})
                 if not training.failure and training.fitted.note(epoch, training.member.keep_last):
-                    self._keep(place, training)
+                    torch._foreach_copy_(training.held, self.places[place])
                 if ended or epoch == epochs:
                     order = self.order_of[training.member.order]
-                    training.leave(self._place(place), self.descent.state_of(place), order)
+                    training.leave(self.places[place], partial(self.descent.state_of, place), order)
                     yield training
                 left += [] if ended else [place]
             if not left:
@@ -114,19 +116,14 @@ class Group:
             if len(left) < len(self.active) and epoch < epochs:
                 self._go_on(left)
 
-    def _keep(self, place: int, training: Training) -> None:
-        """Copy the weights of the moment into the network."""
-        network, chain = training.network, training.chain
-        torch._foreach_copy_(parameters_of(network, chain) + statistics_of(network, chain), self._place(place))
-
     def _go_on(self, left: Sequence[int]) -> None:
         """With those at these places."""
-        weights = [[view.clone() for view in self._place(place)] for place in left]
+        weights = [[view.clone() for view in self.places[place]] for place in left]
         remembered = [self.descent.state_of(place) for place in left]
         self.active = [self.active[place] for place in left]
         self._assemble()
-        for place, views in enumerate(weights):
-            torch._foreach_copy_(self._place(place), views)
+        for place, views in zip(self.places, weights, strict=True):
+            torch._foreach_copy_(place, views)
         self.descent.recall(remembered)
 
     def train(self) -> list[float]:

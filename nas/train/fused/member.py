@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -47,6 +47,7 @@ class Member:
 class Training:
     """A member on its way: its network holds the weights that are kept, the stack those of the moment.
 
+    `held` are the weights and statistics of the network, in the order of its chain;
     `begins` are its first weights and statistics, and `remembered` what its optimizer had, where it goes on from an
     earlier segment.
     """
@@ -66,18 +67,19 @@ class Training:
         self.fitted, self.bits = Fitted(self.network), Bits(member.seed)
         self.schedule = Schedule(member.recipe, self.segment.horizon * self.steps)
         self.order = Order(member.order, data.x.device)
-        seeds = member.seed, member.order
-        facts = common(self.network, member.recipe, seeds, self.segment, member.stopping, data, validation)
-        hashes = WAYS[data.x.device.type].hashed  # dropout, and so the rest of a training, is another where it is drawn
-        self._of = {**facts, "by": "a group that hashes" if hashes else "a group"}
-        self.begins = [tensor.clone() for tensor in self._held()]
+        self._of = self._facts(data, validation) if self.segment.linked else {}
+        self.held = parameters_of(self.network, chain) + statistics_of(self.network, chain)
+        self.begins = [tensor.clone() for tensor in self.held]
         if (state := self.segment.found(self._of, epochs, data.x.device)) is not None:
             self._go_on(state)
         self.over = self.stopping.over or self.fitted.before >= epochs
 
-    def _held(self) -> list[Tensor]:
-        """The weights and statistics of the network."""
-        return parameters_of(self.network, self.chain) + statistics_of(self.network, self.chain)
+    def _facts(self, data: Resident, validation: Resident) -> dict[str, Any]:
+        """What another segment of the training has in common with it."""
+        member, seeds = self.member, (self.member.seed, self.member.order)
+        facts = common(self.network, member.recipe, seeds, self.segment, member.stopping, data, validation)
+        hashes = WAYS[data.x.device.type].hashed  # dropout, and so the rest of a training, is another where it is drawn
+        return {**facts, "by": "a group that hashes" if hashes else "a group"}
 
     def _go_on(self, state: dict[str, Any]) -> None:
         """From where the segment before this one was left."""
@@ -91,11 +93,11 @@ class Training:
         for row in self.fitted.curve:  # who watches sees the whole curve
             self.member.watch.epoch(row)
 
-    def leave(self, weights: Sequence[Tensor], optimizer: dict[str, Any], order: Order) -> None:
+    def leave(self, weights: Sequence[Tensor], optimizer: Callable[[], dict[str, Any]], order: Order) -> None:
         """What a later segment goes on from, where there may be one."""
         if self.segment.after is None or self.failure:
             return
-        now = {"weights": [tensor.clone() for tensor in weights], "optimizer": optimizer}
+        now = {"weights": [tensor.clone() for tensor in weights], "optimizer": optimizer()}
         chance = {"dropout": self.bits.state, "order": order.state}
         reached = {"curve": self.fitted.curve, "best_epoch": self.fitted.best_epoch, "kept": self.network.state_dict()}
         rules = {"stopping": asdict(self.stopping), "schedule": self.schedule.state_dict()}
