@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -176,18 +176,18 @@ class Training:
 
     def _outcome(self, job: Job, fits: Sequence[Fitted], together: int, seconds: float | None) -> Outcome:
         """What is told of a training, whose weights are kept; without `seconds` it has taken those of its curve."""
-        value = mean(fit.best["val_accuracy"] for fit in fits)
+        value = fmean(fit.best["val_accuracy"] for fit in fits)
         if job.weights is not None and value >= job.beat and len(fits) == 1:
             save_weights(fits[0].network.state_dict(), job.weights)
             for name, state in fits[0].snapshots.items():
                 save_weights(state, snapshot_file(job.weights, name))
-        metrics = {key: mean(fit.best[key] for fit in fits) for key in ("val_accuracy", "val_loss", "train_loss")}
+        metrics = {key: fmean(fit.best[key] for fit in fits) for key in ("val_accuracy", "val_loss", "train_loss")}
         if len(fits) > 1:
             metrics["val_accuracy_std"] = stdev(fit.best["val_accuracy"] for fit in fits)
         trained = [row for fit in fits for row in fit.curve[fit.before :]]
         seconds = sum(row["seconds"] for row in trained) if seconds is None else seconds
         cost = {"epochs": len(trained), "seconds": round(seconds, 4)}
-        metrics = {**metrics, "best_epoch": round(mean(fit.best_epoch for fit in fits)), **cost}
+        metrics = {**metrics, "best_epoch": round(fmean(fit.best_epoch for fit in fits)), **cost}
         if job.teacher is not None:
             metrics["teacher"] = job.teacher.number
         if together > 1:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,7 @@ class FinalTraining:
                 waiting.add(self._job(candidate, number))
             while waiting or flight:
                 while waiting and len(flight) < self.executor.slots:
-                    free = self.executor.slots - len(flight)
-                    flight.send(waiting.take(-(-len(waiting) // free)))
+                    flight.send(waiting.take(inf, self.executor.slots - len(flight)))
                 self.log.sync()
                 for job, result in flight.landed():
                     done[job.candidate.key].append(self._record(job, result))

@@ -14,9 +14,11 @@ from nas.job import Job, Outcome, evaluate_all
 from nas.space import Candidate
 from nas.trial import Trial, finite
 
+FULL = 1 + 1e-9  # of a pack: a job of which so many fit takes one part in so many of it
 WAITING = 64  # jobs that are kept waiting, at most, so that like finds like
 
 Alike = Callable[[Candidate], tuple[Hashable, int]]  # what candidates must share to go together, and how many may
+Entry = tuple[Job, Hashable, int]
 Result = Outcome | BaseException
 
 
@@ -45,7 +47,7 @@ class Waiting:
 
     def __init__(self, alike: Alike = apart) -> None:
         self._alike = alike
-        self._jobs: list[tuple[Job, Hashable, int]] = []
+        self._jobs: list[Entry] = []
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -57,27 +59,29 @@ class Waiting:
     def add(self, job: Job) -> None:
         self._jobs.append((job, *self._alike(job.candidate)))
 
-    def hungry(self, most: int) -> bool:
-        """Whether the next pack could take more than there are."""
-        return not self._jobs or (len(self) < WAITING and len(self._next(most)) < min(most, self._jobs[0][2]))
+    def hungry(self, most: float, workers: int = 1) -> bool:
+        """Whether the next packs of so many workers could take more than there are."""
+        if not self._jobs:
+            return True
+        _, kind, many = self._jobs[0]
+        alike = [1 / entry[2] for entry in self._jobs if entry[1] == kind]
+        room = sum(alike) + 1 / many <= workers * FULL
+        return room and len(alike) < workers * most and len(self) < workers * WAITING
 
-    def take(self, most: int) -> list[Job]:
-        """The oldest job and those that go with it, `most` at most."""
-        taken = self._next(most)
-        numbers = {job.number for job, _, _ in taken}
-        self._jobs = [entry for entry in self._jobs if entry[0].number not in numbers]
-        return [job for job, _, _ in taken]
-
-    def _next(self, most: int) -> list[tuple[Job, Hashable, int]]:
-        taken = self._jobs[:1]
-        room = min(most, taken[0][2])
+    def take(self, most: float, workers: int = 1) -> list[Job]:
+        """The oldest job and those that go with it: `most` at most, and of all work the share of one of the workers."""
+        share = sum(1 / many for _, _, many in self._jobs) / workers
+        taken, left, filled = self._jobs[:1], list[Entry](), 1 / self._jobs[0][2]
         for entry in self._jobs[1:]:
-            if len(taken) >= min(room, entry[2]):
-                continue
-            if entry[1] == taken[0][1]:
+            part = 1 / entry[2]
+            fits = len(taken) < most and filled + part <= FULL and filled + part / 2 <= share
+            if fits and entry[1] == taken[0][1]:
                 taken.append(entry)
-                room = min(room, entry[2])
-        return taken
+                filled += part
+            else:
+                left.append(entry)
+        self._jobs = left
+        return [job for job, _, _ in taken]
 
 
 class Flight:

@@ -90,7 +90,7 @@ class Study:
     def _loop(self) -> None:
         while True:
             while len(self._flight) < self.executor.slots and self._gather():
-                self._send(self._waiting.take(self._most()))
+                self._send(self._waiting.take(self._most(), self._sharing()))
             if not self._flight or self._over():
                 return
             self._do_chores()
@@ -110,24 +110,33 @@ class Study:
     def _gather(self) -> bool:
         """Ask for as many as a worker can train together, and the strategy be asked for; whether there is any."""
         while self._may_ask() and (
-            not self._waiting or (self._waiting.hungry(self._most()) and len(self._pending()) < self.strategy.ahead())
+            not self._waiting
+            or (self._waiting.hungry(self._most(), self._sharing()) and len(self._pending()) < self.strategy.ahead())
         ):
             self._ask()
         return bool(self._waiting) and not self._closed()
 
-    def _most(self) -> int:
+    def _sharing(self) -> int:
+        """Workers among whom what waits is shared out by what it costs, all asked for before the first begins."""
+        return self._free() if self.strategy.ahead() == math.inf else 1
+
+    def _free(self) -> int:
+        return max(1, self.executor.slots - len(self._flight))
+
+    def _most(self) -> float:
         """How many may go together: a pack is not to outlast the search, nor to leave another worker idle.
 
         The very first goes alone, where the strategy learns from it: there is a result soon.
         """
-        if not self._bests and not self._flight and self.strategy.ahead() < math.inf:
-            return 1
-        waiting, more = len(self._waiting), 0.0
-        if self._may_ask():
-            more = self.strategy.ahead() - len(self._pending())
-            more = max(1.0, more if self.trials is None else min(more, self.trials - self._asked))
-        free = max(1, self.executor.slots - len(self._flight))
-        most = waiting + 1 if more == math.inf else -(-int(waiting + more) // free)
+        ahead, most = self.strategy.ahead(), math.inf
+        if ahead < math.inf:
+            if not self._bests and not self._flight:
+                return 1
+            more = 0.0
+            if self._may_ask():
+                more = ahead - len(self._pending())
+                more = max(1.0, more if self.trials is None else min(more, self.trials - self._asked))
+            most = -(-int(len(self._waiting) + more) // self._free())
         if self.seconds is not None:
             left = self.seconds - self.elapsed()
             most = min(most, int(PACK * left / self._spent * self._trained) if self._spent else 1)

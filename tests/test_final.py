@@ -164,7 +164,7 @@ def test_samples_that_have_been_seen_often_are_not_worth_more_epochs(samples: in
 
 @pytest.mark.parametrize(("more", "company"), [({}, 2), ({"workers": 0}, 1), ({"ensemble": True}, 0)], ids=str)
 def test_what_eight_shared_in_the_search_fewer_share_in_the_final_training(more: dict[str, Any], company: int) -> None:
-    trained = replace(learned(0, by_heart=False), metrics={"seconds": 2.0, "epochs": 4, "together": 8})
+    trained = replace(learned(3, by_heart=False), metrics={"seconds": 2.0, "epochs": 4, "together": 8})
     left = 79.0 * (1 + ("ensemble" in more))  # half of it is for small networks
     ended = Ended([trained], [], [], spent=left)
 
@@ -173,7 +173,7 @@ def test_what_eight_shared_in_the_search_fewer_share_in_the_final_training(more:
         return chosen_again(Options.of({**told, **more}), ended, ["cpu"], 9, 9)[0].epochs
 
     slower = plan.share(trained.candidate, company) / plan.share(trained.candidate, 8)
-    assert slower > 2
+    assert slower > 1.5
     assert epochs(fused=True) * slower == pytest.approx(epochs(fused=False), rel=0.1) == pytest.approx(79)
 
 

@@ -30,7 +30,7 @@ def _relu(x: Tensor, *, out: Tensor) -> Tensor:
 
 
 GRADIENTS: dict[str, Gradient] = {
-    "relu": Gradient(_relu, lambda g, x, grad_input: _threshold(g, x, 0, grad_input=grad_input)),
+    "relu": Gradient(_relu, lambda g, x, grad_input: _threshold(g, x, 0, grad_input=grad_input), keeps_output=True),
     "gelu": Gradient(aten.gelu.out, aten.gelu_backward.grad_input),
     "silu": Gradient(aten.silu.out, aten.silu_backward.grad_input),
     "tanh": Gradient(torch.tanh, aten.tanh_backward.grad_input, keeps_output=True),

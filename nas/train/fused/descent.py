@@ -8,6 +8,7 @@ members have Adam and others momentum, both run over all, which costs less than 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from nas.recipe import Recipe
+from nas.train.fused.activations import Step
 from nas.train.fused.stack import Buffers, Stack
 from nas.train.optim import EPSILON
 
@@ -32,18 +34,24 @@ class Adam:
     KERNEL = "_fused_adam_"
 
     def __init__(self, moved: Tensor, gradient: Tensor) -> None:
-        self.moved, self.gradient, self.kernel = moved, gradient, getattr(torch, self.KERNEL, None)
+        self.moved, self.gradient = moved, gradient
         self.state: State = {name: torch.zeros_like(moved) for name in ("exp_avg", "exp_avg_sq")}
         self.state["step"] = torch.zeros((), device=moved.device)
+        self.fused = self._written() if hasattr(torch, self.KERNEL) else None
+
+    def _written(self) -> Step:
+        """The kernel's call."""
+        first, second, taken = self.state.values()
+        call = partial(getattr(torch, self.KERNEL), [self.moved], [self.gradient], [first], [second], [], [taken])
+        options = {"beta1": self.FIRST, "beta2": self.SECOND, "eps": EPSILON, "weight_decay": 0.0}
+        return partial(call, lr=1.0, **options, amsgrad=False, maximize=False)
 
     def step(self) -> None:
-        first, second, taken = (self.state[name] for name in ("exp_avg", "exp_avg_sq", "step"))
+        first, second, taken = self.state.values()
         taken.add_(1)
         self.moved.zero_()
-        if self.kernel is not None:
-            options = {"beta1": self.FIRST, "beta2": self.SECOND, "eps": EPSILON, "weight_decay": 0.0}
-            flags = {"amsgrad": False, "maximize": False}
-            self.kernel([self.moved], [self.gradient], [first], [second], [], [taken], lr=1.0, **options, **flags)
+        if self.fused is not None:
+            self.fused()
             return
         first.lerp_(self.gradient, 1 - self.FIRST)  # m_t
         second.mul_(self.SECOND).addcmul_(self.gradient, self.gradient, value=1 - self.SECOND)  # v_t

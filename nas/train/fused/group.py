@@ -35,7 +35,7 @@ def train_together(
         trainings = [Training(member, data, validation, epochs) for member in members]
     for n, training in enumerate(trainings):
         if training.over:  # already: what follows is to see that too
-            training.leave(training.begins, lambda t=training: t.remembered or {}, training.order)
+            training.leave(training.begins, partial(dict, training.remembered or {}), training.order)
             yield n, training.finished()
     active = sorted((t for t in trainings if not t.over), key=lambda t: (t.fitted.before, t.likeness))
     for begun, alike in groupby(active, key=lambda t: t.fitted.before):

@@ -63,7 +63,8 @@ class Training:
             raise ValueError(f"{member.architecture} is no chain of dense blocks; train it alone")
         self.chain, self.network = chain, Network(member.architecture)
         initialise(self.network, member.recipe.initialisation, Generator().manual_seed(member.seed))
-        self.network.to(data.x.device)
+        if data.x.device.type != "cpu":  # where it is made
+            self.network.to(data.x.device)
         self.fitted, self.bits = Fitted(self.network), Bits(member.seed)
         self.schedule = Schedule(member.recipe, self.segment.horizon * self.steps)
         self.order = Order(member.order, data.x.device)

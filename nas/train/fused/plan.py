@@ -17,7 +17,7 @@ from nas.space import Candidate
 from nas.train.fused.chain import Chain, chain_of
 
 FUSED = ("adamw", "adam", "sgd", "nesterov")  # the first steps of rmsprop and adagrad magnify what was only rounded
-SHARED = 0.1  # the calls that are made once are to be no more than this share of a step
+SHARED = 0.05  # the calls that are made once are to be no more than this share of a step
 FEW = 8  # samples: BatchNorm over fewer magnifies rounding too
 LOOP = 2.0  # times as long as in a group of its own a step takes in `nas.train.loop`: 1.5 to 2.4 of small networks
 MEMORY = 1 << 29  # bytes of a group, where it is not said how many there are
@@ -31,7 +31,7 @@ class Costs:
     Once for a group, for each layer of each member, for each operation of a matrix product, each element between the
     layers (normalisation, activation, dropout, both ways), each weight (norms, decay, optimizer). No more members than
     `most` are asked for; a training of more than `large` parameters times samples of a batch is done alone, and so is
-    one that augments its samples unless `augments`.
+    one that augments its samples unless `augments`. A group of more than `cache` bytes by `bytes_of` is slower.
     """
 
     once: float
@@ -42,10 +42,11 @@ class Costs:
     most: int
     large: float
     augments: bool
+    cache: float = inf
 
 
 COSTS = {
-    "cpu": Costs(300e-6, 25e-6, 2e-11, 8e-9, 0.0, 32, inf, True),  # measured
+    "cpu": Costs(150e-6, 7.5e-6, 1.4e-11, 3e-9, 0.0, 32, inf, True, 4e7),  # measured
     # by arithmetic alone: some 80 kernels of 2.5 us in a graph, three for a layer on eight branches, float32 of small
     # matrices at 20 TFLOP/s, and 120 and 70 bytes at 3 TB/s; from 5e9 on an eager step fills the chip
     "cuda": Costs(200e-6, 3e-6, 5e-14, 4e-11, 2.5e-11, 64, 5e9, False),  # a step that is recorded draws nothing
@@ -115,7 +116,7 @@ def together(candidate: Candidate, memory: int = MEMORY, costs: Costs = COSTS["c
     if chain is None or alike is None:
         return None, 1
     enough = -(-costs.once * (1 - SHARED) // (SHARED * seconds(candidate, chain, costs)))
-    fitting = memory // bytes_of(candidate.architecture, candidate.recipe.batch_size, chain)
+    fitting = min(memory, costs.cache) // bytes_of(candidate.architecture, candidate.recipe.batch_size, chain)
     return alike, int(max(1, min(costs.most, enough, fitting)))
 
 

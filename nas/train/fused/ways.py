@@ -23,6 +23,6 @@ class Ways:
 
 
 WAYS = {
-    "cpu": Ways(asks=True, merged=False, hashed=False, recorded=False, evaluated=1 << 19),
+    "cpu": Ways(asks=True, merged=False, hashed=False, recorded=False, evaluated=1 << 18),
     "cuda": Ways(asks=False, merged=True, hashed=True, recorded=True, evaluated=1 << 23),
 }
