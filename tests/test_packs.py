@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from toy import Toy
 
 from nas.candidate import Candidate
@@ -16,7 +19,7 @@ from nas.evaluate import Stopping, Training
 from nas.executor import JobFailed, Workers
 from nas.job import Job, Outcome
 from nas.options import Options
-from nas.packs import WAITING, Flight, Waiting
+from nas.packs import FULL, WAITING, Flight, Waiting
 from nas.problem import Problem
 from nas.recipe import Recipe
 from nas.train.fused import plan
@@ -55,6 +58,18 @@ def test_more_is_asked_for_until_the_next_pack_is_full_or_enough_wait() -> None:
     assert not waiting(10).hungry(4)
     assert not waiting(9).hungry(3)
     assert not waiting(WAITING, room=WAITING).hungry(WAITING)
+
+
+@given(st.lists(st.integers(2, 32), min_size=1, max_size=60), st.integers(1, 5))
+def test_workers_that_nothing_waits_for_get_packs_that_cost_alike(fitting: list[int], workers: int) -> None:
+    line, told = Waiting(lambda candidate: (None, fitting[round(candidate.fidelity)])), jobs(1)[0]
+    for number in range(len(fitting)):
+        line.add(replace(told, number=number, candidate=replace(told.candidate, fidelity=float(number))))
+    packs = [line.take(inf, left) for left in range(workers, 0, -1) if line]
+    costs = [sum(1 / fitting[job.number] for job in pack) for pack in packs]
+    assert max(costs) <= FULL
+    assert line or sorted(job.number for pack in packs for job in pack) == list(range(len(fitting)))
+    assert line or max(costs) - sum(costs) / workers <= 1.6 / min(fitting)  # half the largest, which others make up for
 
 
 class Lethal(Toy):
