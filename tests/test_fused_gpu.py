@@ -98,6 +98,7 @@ class Calls(TorchDispatchMode):
         return found
 
 
+@torch.inference_mode()
 def test_products_of_one_shape_are_one_call() -> None:
     same, other = network(width=8), network(width=16)
     numbers = []
@@ -116,6 +117,7 @@ def test_products_of_one_shape_are_one_call() -> None:
 
 
 @pytest.mark.parametrize("optimizers", [FUSED, ("adamw", "adam"), ("sgd",), ("nesterov",)])
+@torch.inference_mode()
 def test_a_step_asks_nothing_and_takes_nothing_from_the_host(
     optimizers: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

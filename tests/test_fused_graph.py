@@ -64,6 +64,7 @@ def test_a_step_is_recorded_the_second_time_it_is_taken_and_once_for_each_size_o
     assert sorted(made.replays for made in Graph.made) == [2, 2, 3 * 3 - 1]  # last, evaluation, all others
 
 
+@torch.inference_mode()
 def test_a_group_that_has_lost_a_member_records_anew_and_lets_go_of_what_was(cuda: Cuda) -> None:
     trainings = [Training(member, DATA, VALIDATION, 4) for member in members()]
     group = Group(trainings, DATA, VALIDATION)
