@@ -72,14 +72,16 @@ class Finalist(Sample):
 def finalists_of(trials: Iterable[Trial]) -> list[Finalist]:
     """Final trainings, those of a network together; one that has failed with a seed comes after all that have not.
 
-    Best mean first. Networks that failed with every seed are left out.
+    Best mean first, of equals the cheaper, the smaller. Networks that failed with every seed are left out.
     """
     together: dict[tuple[object, ...], list[Trial]] = {}
     for trial in trials:
         together.setdefault(trial.candidate.key[:2], []).append(trial)
     split = [([t for t in group if t.values], len(group)) for group in together.values()]
     found = [Finalist(tuple(ended), number - len(ended)) for ended, number in split if ended]
-    return sorted(found, key=lambda f: (f.failed > 0, -f.mean, f.trials[0].params, f.trials[0].number))
+    return sorted(
+        found, key=lambda f: (f.failed > 0, -f.mean, f.trials[0].costs, f.trials[0].params, f.trials[0].number)
+    )
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,11 @@ class Trial:
         return self.values[0]
 
     @property
+    def costs(self) -> tuple[float, ...]:
+        """By the objectives after the first, in their order; to be minimised."""
+        return tuple(-value for value in self.values[1:])
+
+    @property
     def params(self) -> int:
         return self.candidate.architecture.num_params
 
@@ -86,14 +91,14 @@ class Trial:
 
 
 def best_first(trials: Iterable[Trial]) -> list[Trial]:
-    """The trials that have a value, best first; of equals one that was trained itself, then the smaller.
+    """The trials that have a value, best first; of equals one that was trained itself, then the cheaper, the smaller.
 
     Trainings that have come to the end of their schedule go before all that were left earlier, whatever their values:
     these have been chosen among many more, by less.
     """
     return sorted(
         (t for t in trials if t.values),
-        key=lambda t: (-t.candidate.progress, -t.value, t.copy_of is not None, t.params, t.number),
+        key=lambda t: (-t.candidate.progress, -t.value, t.copy_of is not None, t.costs, t.params, t.number),
     )
 
 

@@ -13,7 +13,7 @@ from toy import line
 
 from nas.selection import Difference, Finalist, against_random, difference, finalists_of
 from nas.space import Candidate
-from nas.trial import Trial
+from nas.trial import Trial, best_first
 
 SPACE = line()
 accuracies = st.lists(st.floats(0, 1).map(lambda v: round(v, 4)), min_size=2, max_size=6)
@@ -34,6 +34,13 @@ def test_the_network_with_the_best_mean_comes_first_and_not_the_one_with_the_bes
     assert [finalist.trials for finalist in found] == [tuple(steady), tuple(lucky)]
     assert found[0].mean == pytest.approx(0.95)
     assert found[0].best is steady[2]
+
+
+def test_of_networks_that_are_as_accurate_the_cheaper_comes_first_whatever_its_size() -> None:
+    slow, fast = (replace(trained(width, 0.9)[0], values=(0.9, -ms)) for width, ms in ((4, 2.0), (8, 1.0)))
+    assert slow.params < fast.params
+    assert best_first([slow, fast]) == [fast, slow]
+    assert [finalist.best for finalist in finalists_of([slow, fast])] == [fast, slow]
 
 
 def test_the_interval_is_students() -> None:

@@ -78,6 +78,11 @@ class Tried:
         assert self.value is not None
         return self.value
 
+    @property
+    def costs(self) -> tuple[float, ...]:
+        """By the objectives after the first; to be minimised."""
+        return tuple(-value for value in self.values[1:])
+
     @cached_property
     def key(self) -> str:
         """Equal for two trials of the same choices, whatever the seed and the epochs."""
@@ -102,7 +107,7 @@ def best_first(rows: Iterable[Tried]) -> list[Tried]:
     """Those with a value, in the order of `nas.trial.best_first`."""
     return sorted(
         (row for row in rows if row.value is not None),
-        key=lambda row: (-row.progress, -row.score, row.copy_of is not None, row.params, row.number),
+        key=lambda row: (-row.progress, -row.score, row.copy_of is not None, row.costs, row.params, row.number),
     )
 
 

@@ -66,7 +66,7 @@ def _together(run: Run, arm: str) -> list[Finalist]:
         longest = max(given)
         small = any(row.number in joining for row in given[longest])
         found.append(Finalist(tuple(given[longest]), seen.get(key), failed[key, longest], small))
-    return sorted(found, key=lambda f: (f.failed > 0, -f.mean, f.first.params, f.first.number))
+    return sorted(found, key=lambda f: (f.failed > 0, -f.mean, f.first.costs, f.first.params, f.first.number))
 
 
 def chosen(run: Run, again: Sequence[Finalist]) -> Finalist | None:
