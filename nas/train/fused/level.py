@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +13,6 @@ from torch import Tensor
 from nas.train.fused import activations
 from nas.train.fused.activations import Step
 from nas.train.fused.calls import Call, linear
-from nas.train.fused.graph import Aside
 from nas.train.fused.norms import BatchNorm, LayerNorm
 
 if TYPE_CHECKING:
@@ -81,11 +81,11 @@ class Level:
             norm = BatchNorm(*self._normed(rows), *(statistic[rows] for statistic in running))
             self.batch_norms.append((rows, norm))
             self.tape.forward_steps.append(norm.forward if self.tape.training else norm.evaluate)
-        normed = [k for k, block in zip(self.rows.members, self.blocks, strict=True) if block.normed == "layernorm"]
-        for rows in map(self.rows.of_member, normed):  # one by one: no NaN goes to others
-            self.layer_norms.append((rows, LayerNorm(*self._normed(rows))))
-        if self.layer_norms:
-            self.tape.forward_steps.append(Aside([norm.forward for _, norm in self.layer_norms]))
+        for _, rows in self._runs([block.normed == "layernorm" or None for block in self.blocks]):
+            bounds = [at for at in self.rows.at if rows.start <= at <= rows.stop]
+            layer_norm = LayerNorm(*self._normed(rows), [b - a for a, b in pairwise(bounds)])
+            self.layer_norms.append((rows, layer_norm))
+            self.tape.forward_steps.append(layer_norm.forward)
 
     def _normed(self, rows: slice) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """What normalisation of these rows takes: before it, normalised, after it, scale and shift."""
@@ -146,13 +146,11 @@ class Level:
             assert isinstance(label, tuple)
             gradient = (s if label[1] else g)[rows]
             tape.backward_steps.append(activations.backward(label[0], gradient, self.n[rows], self.a[rows], q[rows]))
-        tape.backward_steps += self._normed_backward(self.batch_norms, q, into)
-        if self.layer_norms:
-            tape.backward_steps.append(Aside(self._normed_backward(self.layer_norms, q, into)))
+        tape.backward_steps += self._normed_backward([*self.batch_norms, *self.layer_norms], q, into)
         self._write_weights(q, into)
 
     def _normed_backward(
-        self, norms: Sequence[tuple[slice, BatchNorm]] | Sequence[tuple[slice, LayerNorm]], q: Tensor, into: Buffers
+        self, norms: Sequence[tuple[slice, BatchNorm | LayerNorm]], q: Tensor, into: Buffers
     ) -> list[Step]:
         gammas, betas = into.gammas[self.level], into.betas[self.level]
         return [partial(norm.backward, q[rows], gammas[rows], betas[rows]) for rows, norm in norms]
