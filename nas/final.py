@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +56,8 @@ class FinalTraining:
                 waiting.add(self._job(candidate, number))
             while waiting or flight:
                 while waiting and len(flight) < self.executor.slots:
-                    flight.send(waiting.take(inf, self.executor.slots - len(flight)))
+                    fair = (len(waiting) + len(flight.jobs)) / self.executor.slots
+                    flight.send(waiting.take(fair=fair))
                 self.log.sync()
                 for job, result in flight.landed():
                     done[job.candidate.key].append(self._record(job, result))

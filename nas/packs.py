@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from itertools import count
+from math import inf, isfinite
 from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
 from nas.executor import Workers
 from nas.job import Job, Outcome, evaluate_all
 from nas.space import Candidate
 from nas.trial import Trial, finite
 
-FULL = 1 + 1e-9  # of a pack: a job of which so many fit takes one part in so many of it
+ROUNDING = 1e-9  # of a sum of parts, of which 1 is a whole pack
 WAITING = 64  # jobs that are kept waiting, at most, so that like finds like
 
 Alike = Callable[[Candidate], tuple[Hashable, int]]  # what candidates must share to go together, and how many may
-Entry = tuple[Job, Hashable, int]
 Result = Outcome | BaseException
 
 
@@ -36,10 +36,19 @@ def concluded(trial: Trial, result: Result) -> tuple[Trial, str]:
         if getattr(result, "storage", False):
             raise OSError(str(result))
         return replace(trial, error=str(result) or type(result).__name__), getattr(result, "trace", "")
-    if not result.values or not all(map(math.isfinite, result.values)):
+    if not result.values or not all(map(isfinite, result.values)):
         return replace(trial, error=f"an objective is missing, or not finite: {result.values}"), ""
     values, curve = tuple(map(float, result.values)), tuple(map(finite, result.curve))
     return replace(trial, values=values, metrics=finite(result.metrics), curve=curve), ""
+
+
+class Entry(NamedTuple):
+    """A job that waits: what others must share with it, its part of a pack, and its time by some measure."""
+
+    job: Job
+    kind: Hashable
+    part: float
+    time: float
 
 
 class Waiting:
@@ -47,41 +56,46 @@ class Waiting:
 
     def __init__(self, alike: Alike = apart) -> None:
         self._alike = alike
-        self._jobs: list[Entry] = []
+        self._entries: list[Entry] = []
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return len(self._entries)
 
     @property
     def jobs(self) -> list[Job]:
-        return [job for job, _, _ in self._jobs]
+        return [entry.job for entry in self._entries]
 
     def add(self, job: Job) -> None:
-        self._jobs.append((job, *self._alike(job.candidate)))
+        kind, most = self._alike(job.candidate)
+        steps = job.candidate.fidelity / job.candidate.recipe.batch_size  # a pack's members take as many
+        self._entries.append(Entry(job, kind, 1 / most, steps / most))
 
-    def hungry(self, most: float, workers: int = 1) -> bool:
-        """Whether the next packs of so many workers could take more than there are."""
-        if not self._jobs:
+    def hungry(self, most: float = inf, fair: float = inf) -> bool:
+        """Whether a pack as `take` would make it could be larger if there were more jobs."""
+        if not self._entries:
             return True
-        _, kind, many = self._jobs[0]
-        alike = [1 / entry[2] for entry in self._jobs if entry[1] == kind]
-        room = sum(alike) + 1 / many <= workers * FULL
-        return room and len(alike) < workers * most and len(self) < workers * WAITING
+        alike = [entry for entry in self._entries if entry.kind == self._entries[0].kind]
+        filled = sum(entry.part for entry in alike)
+        room = filled + filled / len(alike) <= 1 + ROUNDING
+        small = len(alike) < most and sum(entry.time for entry in alike) < self._limit(fair)
+        return room and small and len(self) < WAITING
 
-    def take(self, most: float, workers: int = 1) -> list[Job]:
-        """The oldest job and those that go with it: `most` at most, and of all work the share of one of the workers."""
-        share = sum(1 / many for _, _, many in self._jobs) / workers
-        taken, left, filled = self._jobs[:1], list[Entry](), 1 / self._jobs[0][2]
-        for entry in self._jobs[1:]:
-            part = 1 / entry[2]
-            fits = len(taken) < most and filled + part <= FULL and filled + part / 2 <= share
-            if fits and entry[1] == taken[0][1]:
+    def take(self, most: float = inf, fair: float = inf) -> list[Job]:
+        """The oldest job and those that go with it: `most` at most, and about the time of `fair` average jobs."""
+        limit, taken, left = self._limit(fair), self._entries[:1], list[Entry]()
+        filled, time = taken[0].part, taken[0].time
+        for entry in self._entries[1:]:
+            fits = len(taken) < most and filled + entry.part <= 1 + ROUNDING
+            if fits and time + entry.time / 2 <= limit and entry.kind == taken[0].kind:  # to the nearest job
                 taken.append(entry)
-                filled += part
+                filled, time = filled + entry.part, time + entry.time
             else:
                 left.append(entry)
-        self._jobs = left
-        return [job for job, _, _ in taken]
+        self._entries = left
+        return [entry.job for entry in taken]
+
+    def _limit(self, fair: float) -> float:
+        return fair * sum(entry.time for entry in self._entries) / len(self._entries)
 
 
 class Flight:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, count, takewhile
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ class Study:
     def _loop(self) -> None:
         while True:
             while len(self._flight) < self.executor.slots and self._gather():
-                self._send(self._waiting.take(self._most(), self._sharing()))
+                self._send(self._waiting.take(self._most(), self._fair()))
             if not self._flight or self._over():
                 return
             self._do_chores()
@@ -108,39 +108,33 @@ class Study:
                 break
 
     def _gather(self) -> bool:
-        """Ask for as many as a worker can train together, and the strategy be asked for; whether there is any."""
+        """Ask for as many as the next pack can take, and the strategy be asked for; whether there is any."""
         while self._may_ask() and (
             not self._waiting
-            or (self._waiting.hungry(self._most(), self._sharing()) and len(self._pending()) < self.strategy.ahead())
+            or (self._waiting.hungry(self._most(), self._fair()) and len(self._pending()) < self.strategy.ahead())
         ):
             self._ask()
         return bool(self._waiting) and not self._closed()
 
-    def _sharing(self) -> int:
-        """Workers among whom what waits is shared out by what it costs, all asked for before the first begins."""
-        return self._free() if self.strategy.ahead() == math.inf else 1
-
-    def _free(self) -> int:
-        return max(1, self.executor.slots - len(self._flight))
-
     def _most(self) -> float:
-        """How many may go together: a pack is not to outlast the search, nor to leave another worker idle.
+        """How many may go together, so that a pack does not outlast the search.
 
         The very first goes alone, where the strategy learns from it: there is a result soon.
         """
-        ahead, most = self.strategy.ahead(), math.inf
-        if ahead < math.inf:
-            if not self._bests and not self._flight:
-                return 1
-            more = 0.0
-            if self._may_ask():
-                more = ahead - len(self._pending())
-                more = max(1.0, more if self.trials is None else min(more, self.trials - self._asked))
-            most = -(-int(len(self._waiting) + more) // self._free())
-        if self.seconds is not None:
-            left = self.seconds - self.elapsed()
-            most = min(most, int(PACK * left / self._spent * self._trained) if self._spent else 1)
-        return max(1, most)
+        if not self._bests and not self._flight and self.strategy.ahead() < inf:
+            return 1
+        if self.seconds is None:
+            return inf
+        left = self.seconds - self.elapsed()
+        return max(1, int(PACK * left / self._spent * self._trained)) if self._spent else 1
+
+    def _fair(self) -> float:
+        """A worker's share, in jobs, of those that are trained, that wait and that may be asked for."""
+        more = 0.0
+        if self._may_ask():
+            more = self.strategy.ahead() - len(self._pending())
+            more = max(1.0, more if self.trials is None else min(more, self.trials - self._asked))
+        return (len(self._flight.jobs) + len(self._waiting) + more) / self.executor.slots
 
     def _may_ask(self) -> bool:
         enough = self.trials is not None and self._asked >= self.trials

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from math import inf
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from toy import Toy
 
+from nas.architecture import Sketch
 from nas.candidate import Candidate
 from nas.evaluate import Stopping, Training
 from nas.executor import JobFailed, Workers
 from nas.job import Job, Outcome
 from nas.options import Options
-from nas.packs import FULL, WAITING, Flight, Waiting
+from nas.packs import WAITING, Flight, Waiting
 from nas.problem import Problem
 from nas.recipe import Recipe
 from nas.train.fused import plan
 from nas.train.fused.chain import chain_of
+from nas.train.fused.group import Group
+from nas.train.fused.member import Member
+from nas.train.fused.member import Training as Trained
+from nas.train.loop import Patience
+from nas.train.resident import Resident
 from search_spaces.mlp import MLP
 
 SPACE = MLP((64,), 10, None, max_depth=3, min_width=8, max_width=64)
@@ -60,16 +67,40 @@ def test_more_is_asked_for_until_the_next_pack_is_full_or_enough_wait() -> None:
     assert not waiting(WAITING, room=WAITING).hungry(WAITING)
 
 
-@given(st.lists(st.integers(2, 32), min_size=1, max_size=60), st.integers(1, 5))
-def test_workers_that_nothing_waits_for_get_packs_that_cost_alike(fitting: list[int], workers: int) -> None:
-    line, told = Waiting(lambda candidate: (None, fitting[round(candidate.fidelity)])), jobs(1)[0]
+def mixed(fitting: Sequence[int], sizes: Sequence[int]) -> Waiting:
+    """A job for each of `fitting`, so many of which are a pack, with one batch size after the other."""
+    line, told = (
+        Waiting(lambda candidate: (candidate.recipe.batch_size, fitting[round(candidate.fidelity) - 1])),
+        jobs(1)[0],
+    )
     for number in range(len(fitting)):
-        line.add(replace(told, number=number, candidate=replace(told.candidate, fidelity=float(number))))
-    packs = [line.take(inf, left) for left in range(workers, 0, -1) if line]
-    costs = [sum(1 / fitting[job.number] for job in pack) for pack in packs]
-    assert max(costs) <= FULL
-    assert line or sorted(job.number for pack in packs for job in pack) == list(range(len(fitting)))
-    assert line or max(costs) - sum(costs) / workers <= 1.6 / min(fitting)  # half the largest, which others make up for
+        recipe = replace(told.candidate.recipe, batch_size=sizes[number % len(sizes)])
+        line.add(replace(told, number=number, candidate=replace(told.candidate, recipe=recipe, fidelity=number + 1.0)))
+    return line
+
+
+@given(st.lists(st.integers(1, 32), min_size=1, max_size=60), st.integers(1, 5), st.floats(0.5, 20))
+def test_a_pack_is_full_at_most_and_takes_no_longer_than_its_share_but_for_half_a_job(
+    fitting: list[int], kinds: int, fair: float
+) -> None:
+    line = mixed(fitting, sizes := [16 << kind for kind in range(kinds)])
+    times = {number: (number + 1) / many / sizes[number % kinds] for number, many in enumerate(fitting)}
+    seen = []
+    while line:
+        limit = fair * sum(times[job.number] for job in line.jobs) / len(line)
+        taken = [job.number for job in line.take(fair=fair)]
+        assert sum(1 / fitting[number] for number in taken) <= 1 + 1e-6
+        spent = sum(times[number] for number in taken)
+        assert len(taken) == 1 or spent <= limit + max(times[number] for number in taken[1:]) / 2 + 1e-9
+        assert len({number % kinds for number in taken}) == 1
+        seen += taken
+    assert sorted(seen) == list(range(len(fitting)))
+
+
+def test_a_large_job_does_not_keep_small_ones_from_being_asked_for() -> None:
+    assert mixed([2, *[32] * 10], [64]).hungry()
+    assert not mixed([2, *[32] * 16], [64]).hungry()
+    assert mixed([32, 2], [64]).hungry()
 
 
 class Lethal(Toy):
@@ -200,3 +231,35 @@ def test_batchnorm_that_is_given_one_sample_at_a_time_fails_alone_and_says_what_
     found = dict(training.together([Job(k, candidate, k, order=0) for k, candidate in enumerate(three)]))
     assert [isinstance(found[k], Outcome) for k in range(3)] == [True, False, True]
     assert "batch_size 1 leaves batchnorm nothing to compare" in str(found[1])
+
+
+def held() -> int:
+    """Bytes of all tensors that there are."""
+    gc.collect()
+    tensors = [o for o in gc.get_objects() if issubclass(type(o), torch.Tensor)]
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    return sum(storages.values())
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("own_orders", [False, True])
+@pytest.mark.parametrize("p", [0.0, 0.3])
+@pytest.mark.parametrize(("features", "norm"), [(784, "none"), (784, "layernorm"), (16, "batchnorm")])
+def test_a_group_holds_no_more_memory_than_was_said(features: int, norm: str, p: float, own_orders: bool) -> None:
+    net = Sketch((features,))
+    x = net("dropout", net.input, p=p)
+    for _ in range(3):
+        y = net("dropout", net("gelu", net(norm, net("linear", x, out=32))), p=p)
+        x = net.residual(x, y)
+    architecture, batch = net.done(net("linear", x, out=10)), 256
+    chain = chain_of(architecture)
+    assert chain is not None
+    said = plan.bytes_of(architecture, batch, chain)
+    data = Resident(torch.randn(5 * batch // 2, features), torch.randint(10, (5 * batch // 2,)))
+    recipe = Recipe("adamw", 1e-3, batch_size=batch, precision="float32")
+    members = [Member(architecture, recipe, n, Patience(9), order=n * own_orders) for n in range(4)]
+    before = held()
+    group = Group([Trained(member, data, data, 1) for member in members], data, data)
+    group.train()
+    taken = held() - before
+    assert said / 6 < taken / len(members) < said

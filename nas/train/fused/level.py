@@ -29,7 +29,7 @@ class Level:
         self.blocks = [self.stack.block(member, level) for member in self.rows.members]
         self.z, self.n = (self._empty() for _ in range(2))
         in_place = all(activations.GRADIENTS[block.activation].keeps_output for block in self.blocks)
-        self.a = self.n if in_place else self._empty()
+        self.a = self.n if in_place else self._empty()  # so nothing reads `n` after the activation but its gradient
         self.h = self._empty() if any(block.skip for block in self.blocks) else self.a
         self.batch_norms: list[tuple[slice, BatchNorm]] = []
         self.layer_norms: list[tuple[slice, LayerNorm]] = []

@@ -116,12 +116,20 @@ def together(candidate: Candidate, memory: int = MEMORY, costs: Costs = COSTS["c
     if chain is None or alike is None:
         return None, 1
     enough = -(-costs.once * (1 - SHARED) // (SHARED * seconds(candidate, chain, costs)))
-    fitting = min(memory, costs.cache) // bytes_of(candidate.architecture, candidate.recipe.batch_size, chain)
-    return alike, int(max(1, min(costs.most, enough, fitting)))
+    own = bytes_of(candidate.architecture, candidate.recipe.batch_size, chain)
+    shared = _inputs(candidate.recipe.batch_size, chain)  # in a search, where all have one order
+    return alike, int(max(1, min(costs.most, enough, memory // own, costs.cache // (own - shared))))
 
 
 def bytes_of(architecture: Architecture, batch: int, chain: Chain) -> int:
     """What a network adds to the memory of its group, at most."""
     # weights here and in the network, gradients, step, two moments, step and buffer of momentum beside Adam; of each
-    # level fifteen tensors at most, for batches of two sizes, since the last of an epoch is smaller
-    return 4 * (8 * architecture.num_params + 30 * chain.width * batch)
+    # level fifteen tensors at most, for batches of two sizes, since the last of an epoch is smaller; of dropped inputs
+    # mask, bits and what is left
+    dropped = 5 * chain.features * batch if chain.p else 0
+    return 4 * (8 * architecture.num_params + 30 * chain.width * batch + dropped) + _inputs(batch, chain)
+
+
+def _inputs(batch: int, chain: Chain) -> int:
+    """Bytes of the inputs of those that have one order of samples: for batches of two sizes, and once more."""
+    return 4 * 3 * chain.features * batch
