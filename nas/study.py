@@ -18,7 +18,7 @@ from nas.job import Job
 from nas.live import by_hand
 from nas.objectives import ACCURACY, of_copy
 from nas.pace import Allowance, Pacing
-from nas.packs import Alike, Flight, Result, Waiting, apart, concluded
+from nas.packs import WAITING, Alike, Flight, Result, Waiting, apart, concluded
 from nas.space import Candidate
 from nas.store import TrialLog
 from nas.strategy import Exhausted, Strategy
@@ -109,19 +109,25 @@ class Study:
 
     def _gather(self) -> bool:
         """Ask for as many as the next pack can take, and the strategy be asked for; whether there is any."""
-        while self._may_ask() and (
-            not self._waiting
-            or (self._waiting.hungry(self._most(), self._fair()) and len(self._pending()) < self.strategy.ahead())
-        ):
+        while self._may_ask() and (not self._waiting or (self._wanting() and len(self._pending()) < self._ahead)):
             self._ask()
         return bool(self._waiting) and not self._closed()
+
+    def _wanting(self) -> bool:
+        """Whether the next pack could be larger; or the last are shared out, and it matters what they all cost."""
+        few = self.trials is not None and self.trials - self._asked + len(self._waiting) <= WAITING
+        return (few and self._ahead == inf) or self._waiting.hungry(self._most(), self._fair())
+
+    @property
+    def _ahead(self) -> float:
+        return self.strategy.ahead()
 
     def _most(self) -> float:
         """How many may go together, so that a pack does not outlast the search.
 
         The very first goes alone, where the strategy learns from it: there is a result soon.
         """
-        if not self._bests and not self._flight and self.strategy.ahead() < inf:
+        if not self._bests and not self._flight and self._ahead < inf:
             return 1
         if self.seconds is None:
             return inf
@@ -132,7 +138,7 @@ class Study:
         """A worker's share, in jobs, of those that are trained, that wait and that may be asked for."""
         more = 0.0
         if self._may_ask():
-            more = self.strategy.ahead() - len(self._pending())
+            more = self._ahead - len(self._pending())
             more = max(1.0, more if self.trials is None else min(more, self.trials - self._asked))
         return (len(self._flight.jobs) + len(self._waiting) + more) / self.executor.slots
 
