@@ -70,6 +70,11 @@ class Waiting:
         steps = job.candidate.fidelity / job.candidate.recipe.batch_size  # a pack's members take as many
         self._entries.append(Entry(job, kind, 1 / most, steps / most))
 
+    @property
+    def alone(self) -> bool:
+        """Whether the oldest goes with no other."""
+        return bool(self._entries) and self._entries[0].part == 1
+
     def hungry(self, most: float = inf, fair: float = inf) -> bool:
         """Whether a pack as `take` would make it could be larger if there were more jobs."""
         if not self._entries:
