@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.digest import Layer, digest, layer_name
 from nas.ops import ACTIVATIONS, NOTHING, OPS, Scalar, Shape, measure
+from nas.plugins import nearest
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -167,6 +168,8 @@ class Sketch:
 
     def __call__(self, op: str, *inputs: int, **attrs: Scalar) -> int:
         """Append a layer on the nodes `inputs`; return its position. What computes nothing is left out."""
+        if op not in OPS and op not in NOTHING:
+            raise ValueError(f"there is no layer {op!r}; {nearest(op, OPS)}")
         shapes = self.shapes
         if op in NOTHING and NOTHING[op](shapes[inputs[0]], **attrs):
             return inputs[0]

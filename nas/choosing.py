@@ -6,7 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nas.ensemble import roommates
-from nas.finalists import FINALISTS, GROWING, LONGER, SEEDS, Again, Slower, affordable, distinct, with_baseline
+from nas.finalists import (
+    FINALISTS,
+    GROWING,
+    LONGER,
+    SEEDS,
+    Again,
+    Slower,
+    affordable,
+    distinct,
+    epoch_of,
+    finalists,
+    with_baseline,
+)
 from nas.options import Options
 from nas.selection import finalists_of
 from nas.train.fused.plan import likeness, share
@@ -43,6 +55,8 @@ def chosen_again(options: Options, ended: Ended, devices: Sequence[str], searche
 def _in_time(options: Options, ended: Ended, devices: Sequence[str], searched: int, whole: int) -> list[Again]:
     assert options.time is not None
     left = max(options.time * (1 - options.search_share) / 2, options.time - ended.spent)
+    if _too_late(options, ended, left, searched / whole):
+        return []
     left /= (1 + options.joins) * (1 + (options.distill is not None))  # for small networks, and for a last training
     slower = _slower(options, devices[0].partition(":")[0])
     growing = [(options.finalists or k, options.final_seeds or n) for k, n in GROWING]
@@ -55,6 +69,14 @@ def _in_time(options: Options, ended: Ended, devices: Sequence[str], searched: i
     known = {again.trial.candidate.key[:2]: again.epochs for again in done}
     found = [replace(again, epochs=known.get(again.trial.candidate.key[:2], again.epochs)) for again in found]
     return distinct([*found, *done])  # what an earlier session has trained is in the choice, whatever it takes now
+
+
+def _too_late(options: Options, ended: Ended, left: float, share: float) -> bool:
+    """Whether the time was over before the search was, and not even an epoch of its best network fits into `left`."""
+    assert options.time is not None
+    if ended.spent < options.time or ended.final or options.joins:
+        return False
+    return any(epoch_of(trial, share) > left for trial in finalists([*ended.trials, *ended.baseline], 1))
 
 
 def _slower(options: Options, device: str) -> Slower:

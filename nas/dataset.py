@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ from nas.ops import Scalar, Shape
 
 Array = npt.NDArray[Any]
 SHARES = (0.6, 0.2, 0.2)  # training, validation, test
+STEPS = 1000  # of float32, between the least and the largest value of a feature, at least
 
 
 @dataclass(frozen=True)
@@ -194,19 +195,34 @@ def check_part(x: Array, y: Array, where: str) -> None:
     if y.shape != (len(x),):
         raise ValueError(f"{where}: {len(x)} samples need labels of shape ({len(x)},), got {y.shape}")
     if y.dtype.kind not in "iubUSf" or (y.dtype.kind == "f" and not np.array_equal(y, np.round(y))):
-        odd = y[y != np.round(y)] if y.dtype.kind == "f" else y
+        odd = y[y != np.round(y)] if y.dtype.kind == "f" else [label for label in y if not isinstance(label, str)] or y
         raise ValueError(f"{where}: labels must be classes, whole numbers or words, got values such as {odd[0]}")
     if len(np.unique(y)) < 2:
         raise ValueError(f"{where}: labels must have at least 2 classes, got {np.unique(y).tolist()}")
 
 
-def as_float32(x: Array, where: str) -> Array:
-    """The samples as float32. Raises `ValueError` where one is NaN or infinite."""
+def as_float32(x: Array, where: str, columns: Sequence[str] | None = None) -> Array:
+    """The samples as float32; flat ones may have names for their features.
+
+    Raises `ValueError` where one is NaN or infinite, or where a feature's values lie too close together for float32.
+    """
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and counted
-        x = x.astype(np.float32)
-    bad = int(np.count_nonzero(~np.isfinite(x)))
-    if bad:
+        found = x.astype(np.float32)
+    bad = ~np.isfinite(found)
+    if bad.any():
+        sample, feature = np.argwhere(bad)[0][:2]
+        place = f"sample {sample}" if columns is None else f"column {columns[feature]!r}"
         raise ValueError(
-            f"{where}: {bad:,} of {x.size:,} values are NaN or infinite as float32; remove or replace them"
+            f"{where}: {np.count_nonzero(bad):,} of {x.size:,} values are NaN or infinite as float32, "
+            f"{x[bad][0]:g} in {place} the first; remove or replace them"
         )
-    return x
+    if x.ndim == 2 and x.dtype.itemsize > 2 and x.dtype != np.float32:
+        low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
+        step = np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(np.float32))
+        for feature in np.flatnonzero((high > low) & (high - low < STEPS * step))[:1]:
+            name = f"feature {feature}" if columns is None else f"column {columns[feature]!r}"
+            raise ValueError(
+                f"{where}: {name} goes from {low[feature]:.12g} to {high[feature]:.12g}, which float32 has in steps of "
+                f"{step[feature]:g}; subtract {low[feature]:.12g} from it"
+            )
+    return found

@@ -110,7 +110,7 @@ def affordable(
         each = [_wanted(trial, epochs, samples) for trial in best]
         trainings = len(best) * seeds
         company = min(seeds, -(-trainings // len(devices)))  # seeds of a network go together, if nobody else
-        longest = max(e * _epoch(t, share) * slower(t, company) for e, t in zip(each, best, strict=True))
+        longest = max(e * epoch_of(t, share) * slower(t, company) for e, t in zip(each, best, strict=True))
         faster = 1 + gain * (threads(devices, trainings) - 1)
         fit = seconds * faster / (longest * -(-trainings // len(devices)))  # one after another on each worker
         if chosen and fit < (TIGHT if seeds <= SEEDS else 1):
@@ -139,7 +139,7 @@ def _wanted(trial: Trial, epochs: int, samples: int) -> int:
     return epochs * (LONGER if train - validation > BY_HEART * (1 - validation) else longest)
 
 
-def _epoch(trial: Trial, share: float) -> float:
+def epoch_of(trial: Trial, share: float) -> float:
     """Seconds of an epoch on all of the training part."""
     if not trial.metrics["epochs"] and trial.curve:  # it took over what another has trained
         return max(1e-9, mean(row.get("seconds", 0.0) for row in trial.curve) / share)

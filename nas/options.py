@@ -86,7 +86,7 @@ class Options:
             raise ValueError(f"--distill {options.distill:g} teaches in the final training; leave --no-final out")
         for name, value in (("--finalists", options.finalists), ("--final-seeds", options.final_seeds)):
             if value is not None and options.final_epochs == 0:
-                raise ValueError(f"{name} {value} is of the final training; leave --no-final out")
+                raise ValueError(f"{name} {value} is of the final training; leave it out, or --final-epochs 0")
         if options.joins and options.final_epochs == 0 and options.folds > 1:
             raise ValueError(f"--folds {options.folds} leaves no weights to join; leave --no-final out")
         if options.one_shot is not None:

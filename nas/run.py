@@ -276,9 +276,10 @@ class _Run:
         trials, baseline, log, _ = logs
         samples = self.evaluator.searched[0].samples, self.evaluator.whole.samples
         ended = timed(Ended(trials.trials, baseline.trials, log.trials, spent), self.options, self._executor)
-        chosen = chosen_again(self.options, ended, self.placement.devices, *samples)
-        self._chosen = chosen
+        self._chosen = chosen = chosen_again(self.options, ended, self.placement.devices, *samples)
         if not chosen:
+            if self.options.final_epochs != 0 and best_first(trials.trials):
+                self._say("warning: no --time is left for a final training; best/ is as the search has trained it")
             return []
         trainings = sum(again.seeds for again in chosen)
         if self.options.time is not None and self.options.workers != 0:

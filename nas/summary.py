@@ -69,7 +69,7 @@ def _comparison(result: Result, shared: bool) -> list[str]:
             f"Random search at equal cost, {_count(result.baseline)}: best {_best(result.baseline)} "
             f"(one run each, so a small difference means little)"
         )
-    lines += _final(result)
+    lines += [*_final(result), *_joint(result)]
     if result.test_accuracy is not None:
         what = {"network": "best network", "distilled": "distilled network"}.get(result.chosen, result.chosen)
         often = "measured once"
@@ -97,9 +97,9 @@ def _final(result: Result) -> list[str]:
     if compared := against_random(result.trials, result.baseline, result.final):
         ours, theirs, by = compared
         if ours is theirs:
-            return [*lines, "Random search has found the same network", *_joint(result)]
+            return [*lines, "Random search has found the same network"]
         lines.append(f"The search's best, trained again, minus random search's: {by}")
-    return [*lines, *_joint(result)]
+    return lines
 
 
 def _mean(finalist: Finalist) -> str:

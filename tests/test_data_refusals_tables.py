@@ -15,7 +15,7 @@ from nas import plugins
 from nas.data.csv import Csv
 from nas.data.npy import Npy
 from nas.data.npz import Npz
-from nas.dataset import Dataset
+from nas.dataset import Arrays, Dataset
 
 RNG = np.random.default_rng(0)
 SIZE = 60
@@ -295,3 +295,24 @@ def test_labels_of_bytes_are_those_of_words(tmp_path: Path) -> None:
     np.savez(one, **{**arrays, **words})
     np.savez(two, **{**arrays, **coded})
     assert Npz(str(one)).load(0).fingerprint == Npz(str(two)).load(0).fingerprint
+
+
+def test_a_column_whose_numbers_float32_cannot_tell_apart_is_named_with_what_to_do(tmp_path: Path) -> None:
+    seconds = 1_760_000_000 + np.random.default_rng(0).uniform(0, 600, 60).round(2)
+    (tmp_path / "t.csv").write_text("a,t,y\n" + "".join(f"{n % 7},{t},{n % 2}\n" for n, t in enumerate(seconds)))
+    said = (
+        r"column 't' goes from 176000000\d.* to 1760000\d+.*, which float32 has in steps of 128; subtract 176000000\d"
+    )
+    with pytest.raises(ValueError, match=said):
+        Csv(str(tmp_path / "t.csv"), target="y").load(0)
+    with pytest.raises(ValueError, match="arrays: feature 0 goes from"):
+        Arrays(seconds[:, None], np.arange(60) % 2).load(0)
+    Arrays((seconds - seconds.min())[:, None], np.arange(60) % 2).load(0)
+    Arrays(np.full((60, 1), 1.76e9), np.arange(60) % 2).load(0)  # nothing is lost of what is constant
+
+
+def test_a_number_that_float32_cannot_hold_is_shown_with_its_place() -> None:
+    x = np.arange(120.0).reshape(60, 2)
+    x[7, 1] = 1e300
+    with pytest.raises(ValueError, match=r"1 of 120 values are NaN or infinite as float32, 1e\+300 in sample 7"):
+        Arrays(x, np.arange(60) % 2).load(0)

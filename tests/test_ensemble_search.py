@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from toy import rows
 
 import nas
 from nas.evaluate import Stopping, Training
 from nas.options import Options
 from nas.problem import Problem
+from nas.summary import print_result
 
 pytest_plugins = ("fixtures_run",)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -56,6 +58,10 @@ def test_without_a_final_training_networks_of_the_search_are_joined(tmp_path: Pa
     found = nas.search(**given, trials=4, final_epochs=0, ensemble=True)
     assert found.joint is not None
     assert {member.weights.parent.name for member in found.joint.members} == {"search"}
+    print_result(
+        found, Options.of({**given, "final_epochs": 0, "ensemble": True}), console := Console(record=True), False
+    )
+    assert "Ensemble of" in console.export_text()
 
 
 def test_the_ensemble_answers_without_nas(joined: nas.Result, tmp_path: Path) -> None:

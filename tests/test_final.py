@@ -177,6 +177,17 @@ def test_what_eight_shared_in_the_search_fewer_share_in_the_final_training(more:
     assert epochs(fused=True) * slower == pytest.approx(epochs(fused=False), rel=0.1) == pytest.approx(79)
 
 
+@pytest.mark.parametrize(("spent", "seconds", "more", "trained"), [
+    (30.0, 30.0, {}, 0), (30.0, 2.0, {}, 1), (9.0, 30.0, {}, 1), (30.0, 30.0, {"ensemble": True}, 1)
+])  # fmt: skip  # a line each
+def test_after_the_time_nothing_is_trained_of_which_an_epoch_is_longer_than_was_kept_for_it(
+    spent: float, seconds: float, more: dict[str, Any], trained: int
+) -> None:
+    one = replace(learned(0, by_heart=False), metrics={"seconds": seconds, "epochs": 1})
+    told = {"time": 10, "epochs": 10, "budget": 5000, "finalists": 1, "final_seeds": 1, **more}
+    assert len(chosen_again(Options.of(told), Ended([one], [], [], spent), ["cpu"], 9, 9)) == trained
+
+
 def test_fewer_networks_than_workers_are_no_hindrance() -> None:
     assert [again.epochs for again in affordable([learned(0, by_heart=True)], 1e6, ["cpu"] * 4, 8, 9)] == [32]
     assert affordable([Trial(0, candidate(), 0, error="failed")], 10.0, ["cpu"] * 2, 8, 9) == []

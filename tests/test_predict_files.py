@@ -145,6 +145,18 @@ def test_a_word_that_was_not_met_is_said_and_taken_for_missing(tmp_path: Path) -
     assert predicted(tmp_path, "rows.csv") == []
 
 
+def test_of_a_table_with_one_column_an_empty_line_is_a_missing_number(tmp_path: Path) -> None:
+    numbers = np.linspace(0, 10, 60)
+    (tmp_path / "data.csv").write_text("a,y\n" + "".join(f"{a},{int(a > 5)}\n" for a in numbers))
+    dataset = Csv(str(tmp_path / "data.csv"), target="y").load(0)
+    exported(tmp_path / "best", network(dataset), dataset)
+    (tmp_path / "rows.csv").write_text("a\n9\n\n0.2\n\n\n")
+    median = float(np.median(dataset.train.x))
+    (tmp_path / "same.csv").write_text(f"a\n9\n{median}\n0.2\n")
+    assert predicted(tmp_path, "rows.csv") == predicted(tmp_path, "same.csv")
+    assert len(predicted(tmp_path, "rows.csv")) == 3
+
+
 @pytest.mark.parametrize(("options", "shape"), [({}, (8, 8)), ({"size": 6}, (8, 8)), ({"size": 6}, (12, 9, 3))])
 def test_photographs_get_the_classes_of_the_evaluation(tmp_path: Path, options: Any, shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)

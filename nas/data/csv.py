@@ -38,11 +38,14 @@ def read(path):
 
     with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
         try:
-            lines = [line for line in csv.reader(file, delimiter=CONFIG["reading"]["sep"]) if line]
+            lines = list(csv.reader(file, delimiter=CONFIG["reading"]["sep"]))
         except csv.Error as error:
             raise ValueError(f"not a table: {error}") from None
+    while lines and not lines[-1]:
+        lines.pop()
     if not lines:
         raise ValueError("the table is empty")
+    lines = [line for line in lines if line or len(lines[0]) == 1]  # of one column an empty line is a missing value
     names, rows = [name.strip() for name in lines[0]], lines[1:]
     if len(names) == 1 < len(CONFIG["reading"]["columns"]):
         raise ValueError(f"there is one column; they should have {CONFIG['reading']['sep']!r} between them")
@@ -115,7 +118,8 @@ class Csv(Source):
         classes, y = np.unique(labels, return_inverse=True)
         rows = three_ways(y, seed, self.path)
         medians = _medians(x[rows[0]])
-        x = as_float32(np.where(np.isnan(x), medians, x), self.path)
+        names = [name for name, categories in columns for _ in categories or [name]]
+        x = as_float32(np.where(np.isnan(x), medians, x), self.path, names)
         train, validation, test = (Part(x[some], y[some].astype(np.int64)) for some in rows)
         facts = {"sep": self.sep, "columns": _filled(columns, medians)}
         reading = Reading(READ, "rows.csv", "is a table with the columns that the search was given", facts)
