@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from errno import EDQUOT, ENOSPC
 
 import click
 
@@ -22,7 +24,9 @@ def run_command(command: click.Command, arguments: list[str] | None, name: str, 
     except JobFailed as error:
         message = f"a worker failed: {error}"
     except OSError as error:  # a full disk, a folder that may not be written; finished trials are in the log
-        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+        if error.errno in (ENOSPC, EDQUOT) or os.strerror(ENOSPC) in message:
+            message += "; make room and give the same command again, what has finished is kept"
     except (KeyboardInterrupt, click.Abort):
         print(interrupted, end="\n" if interrupted else "", file=sys.stderr)
         return 130

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
 import nas
 from nas.cli import main
+from nas.command import run_command
 from nas.data.digits import Digits
 from nas.data.npz import Npz
 from nas.dataset import Arrays, Source
@@ -187,3 +191,23 @@ def test_the_python_door_refuses_as_the_command_line_does() -> None:
     ):
         with pytest.raises(ValueError, match=shown):
             nas.search(**{"budget": "50K", **options})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/trials.jsonl"),
+        OSError(f"the weights cannot be written to run/weights: {os.strerror(errno.ENOSPC)}"),
+    ],
+    ids=str,
+)
+def test_a_full_disk_is_told_what_to_do(error: OSError, capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    def write() -> None:
+        raise error
+
+    assert run_command(write, [], "nas.search") == 2
+    said = capsys.readouterr().err
+    assert "make room and give the same command again" in said
+    assert (error.filename or "") in said
