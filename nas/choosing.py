@@ -6,17 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nas.ensemble import roommates
+from nas.executor import JobFailed, Workers
 from nas.finalists import (
     FINALISTS,
     GROWING,
     LONGER,
+    SCALING,
     SEEDS,
+    WORTH,
     Again,
     Slower,
     affordable,
     distinct,
     epoch_of,
     finalists,
+    gain_of,
+    threads,
     with_baseline,
 )
 from nas.options import Options
@@ -35,6 +40,22 @@ class Ended:
     baseline: Sequence[Trial]
     final: Sequence[Trial]
     spent: float  # seconds
+    adds: float = SCALING  # each thread after the first, to the speed of a training
+
+
+def probed(ended: Ended, options: Options, devices: Sequence[str], executor: Workers) -> Ended:
+    """With what more threads add to the best network's training, by a worker, while the others have nothing to do."""
+    best = finalists([*ended.trials, *ended.baseline], 1)
+    if options.time is None or options.workers == 0 or not best or (most := threads(devices, 1)) == 1:
+        return ended
+    if (adds := gain_of(best[0])) >= WORTH:
+        from nas.train.threads import gain
+
+        try:
+            adds = min(adds, executor.submit(gain, best[0].candidate, most).result())
+        except JobFailed:  # the final training will say why
+            adds = 0.0
+    return replace(ended, adds=adds)
 
 
 def chosen_again(options: Options, ended: Ended, devices: Sequence[str], searched: int, whole: int) -> list[Again]:
@@ -62,8 +83,8 @@ def _in_time(options: Options, ended: Ended, devices: Sequence[str], searched: i
     growing = [(options.finalists or k, options.final_seeds or n) for k, n in GROWING]
     both, facts = [*ended.trials, *ended.baseline], (devices, options.epochs, whole, searched / whole)
     small = [trial for trial in both if options.joins and trial.params <= options.budget // 2]
-    more = [replace(again, joining=True) for again in affordable(small, left, *facts, ROOMS, slower)]
-    found = distinct([*affordable(both, left, *facts, growing, slower), *more])
+    more = [replace(again, joining=True) for again in affordable(small, left, *facts, ROOMS, slower, ended.adds)]
+    found = distinct([*affordable(both, left, *facts, growing, slower, ended.adds), *more])
     firsts = [finalist.trials[0] for finalist in finalists_of(ended.final)]
     done = [Again(trial, round(trial.candidate.fidelity * options.epochs), 1) for trial in firsts]
     known = {again.trial.candidate.key[:2]: again.epochs for again in done}

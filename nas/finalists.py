@@ -17,6 +17,7 @@ LONGEST = 8  # times, under a time limit, for a network that has not learned its
 ENOUGH = 2_000_000  # ... but no more than `LONGER` where it has then seen so many samples
 THREADS = 4  # at most, of one network on a CPU, where there is no time for as many networks as workers
 TIGHT = 2 / 3  # of the epochs they should have, with which one more finalist or seed is worth having, up to `SEEDS`
+WORTH = 0.1  # of the speed of a thread, what a second one is to add at least
 SCALING = 0.85  # of a second thread and each one more: what it adds at most to the speed of one, and ...
 HALF = 3e8  # ... the operations of a step, forward, at which it adds half of that; the calls of small ones are most
 BY_HEART = 0.5  # of the mistakes on validation data, the share that is no mistake on training data
@@ -91,9 +92,11 @@ def affordable(
     share: float = 1.0,
     growing: Sequence[tuple[int, int]] = GROWING,
     slower: Slower = lambda trial, company: 1.0,
+    adds: float = SCALING,
 ) -> list[Again]:
     """Which of the best trials to train again, for how many epochs and seeds, in `seconds` on these devices.
 
+    `adds`: what each thread after the first adds to the speed of a training at most.
     A network that has learned its training data by heart gains little from more epochs, so more networks and seeds are
     tried instead; so does one that has seen its `samples` often. `epochs`: those of the search at most; `share`: of the
     samples, those that were searched on.
@@ -101,8 +104,8 @@ def affordable(
     chosen: list[Again] = []
     if not finalists(trials):
         return []
-    gain = _gain(finalists(trials)[0])
-    fewest = -(-len(devices) // threads(devices, 1)) if gain > SCALING / 2 else len(devices)
+    gain = min(adds, gain_of(finalists(trials)[0]))
+    fewest = -(-len(devices) // threads(devices, 1, adds)) if gain > SCALING / 2 else len(devices)
     for number, seeds in growing:
         if number * seeds < fewest and (number, seeds) != growing[-1]:
             continue
@@ -111,7 +114,7 @@ def affordable(
         trainings = len(best) * seeds
         company = min(seeds, -(-trainings // len(devices)))  # seeds of a network go together, if nobody else
         longest = max(e * epoch_of(t, share) * slower(t, company) for e, t in zip(each, best, strict=True))
-        faster = 1 + gain * (threads(devices, trainings) - 1)
+        faster = 1 + gain * (threads(devices, trainings, adds) - 1)
         fit = seconds * faster / (longest * -(-trainings // len(devices)))  # one after another on each worker
         if chosen and fit < (TIGHT if seeds <= SEEDS else 1):
             break
@@ -121,12 +124,14 @@ def affordable(
     return chosen
 
 
-def threads(devices: Sequence[str], networks: int) -> int:
+def threads(devices: Sequence[str], networks: int, adds: float = SCALING) -> int:
     """Of each of so many networks that are trained at once: more than one where the devices are idle cores."""
+    if adds < WORTH:
+        return 1
     return max(1, min(THREADS, len(devices) // networks, cores() // networks)) if devices[0] == "cpu" else 1
 
 
-def _gain(trial: Trial) -> float:
+def gain_of(trial: Trial) -> float:
     """What a second thread adds to the speed of one."""
     operations = trial.candidate.architecture.flops * trial.candidate.recipe.batch_size
     return SCALING * operations / (operations + HALF)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from nas.checkpoints import KeepCheckpoints
 from nas.checks import check, tried_training
-from nas.choosing import Ended, chosen_again
+from nas.choosing import Ended, chosen_again, probed
 from nas.ensemble import worth_keeping
 from nas.evaluate import Stopping, Training
 from nas.events import Broadcast, Monitor
@@ -276,6 +276,7 @@ class _Run:
         trials, baseline, log, _ = logs
         samples = self.evaluator.searched[0].samples, self.evaluator.whole.samples
         ended = timed(Ended(trials.trials, baseline.trials, log.trials, spent), self.options, self._executor)
+        ended = probed(ended, self.options, self.placement.devices, self._executor)
         self._chosen = chosen = chosen_again(self.options, ended, self.placement.devices, *samples)
         if not chosen:
             if self.options.final_epochs != 0 and best_first(trials.trials):
@@ -283,7 +284,7 @@ class _Run:
             return []
         trainings = sum(again.seeds for again in chosen)
         if self.options.time is not None and self.options.workers != 0:
-            each = threads(self.placement.devices, trainings)
+            each = threads(self.placement.devices, trainings, ended.adds)
             if each > 1:
                 self._executor.shutdown()
                 self._executor = self._workers(trainings, each)

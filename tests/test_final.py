@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from toy import Toy, line, score
 
-from nas.choosing import Ended, chosen_again
+from nas.budget import Budget
+from nas.choosing import Ended, chosen_again, probed
+from nas.executor import JobFailed, Workers
 from nas.executors.inline import Inline
 from nas.final import FinalTraining
-from nas.finalists import FINALISTS, THREADS, Again, affordable, contenders, finalists, threads, with_baseline
+from nas.finalists import (
+    FINALISTS,
+    THREADS,
+    Again,
+    affordable,
+    contenders,
+    finalists,
+    gain_of,
+    threads,
+    with_baseline,
+)
 from nas.options import Options
 from nas.pace import CALLS, TRIALS, Pace
 from nas.space import Candidate
 from nas.store import TrialLog
 from nas.train.fused import plan
+from nas.train.threads import gain
 from nas.trial import Trial, best_first
+from search_spaces.mlp import MLP
 
 SPACE = line()
 
@@ -186,6 +202,54 @@ def test_after_the_time_nothing_is_trained_of_which_an_epoch_is_longer_than_was_
     one = replace(learned(0, by_heart=False), metrics={"seconds": seconds, "epochs": 1})
     told = {"time": 10, "epochs": 10, "budget": 5000, "finalists": 1, "final_seeds": 1, **more}
     assert len(chosen_again(Options.of(told), Ended([one], [], [], spent), ["cpu"], 9, 9)) == trained
+
+
+class Measuring(Workers):
+    """A worker that has found out what a second thread adds."""
+
+    slots = 1
+
+    def __init__(self, found: float | JobFailed) -> None:
+        self.found, self.asked = found, 0
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.asked += 1
+        future: Future[Any] = Future()
+        if isinstance(self.found, JobFailed):
+            future.set_exception(self.found)
+        else:
+            future.set_result(self.found)
+        return future
+
+    def stream(self, fn: Callable[..., Any], jobs: Sequence[Any]) -> list[Future[Any]]:
+        raise NotImplementedError("one question is asked")
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None: ...
+
+
+@pytest.mark.parametrize(("found", "each"), [(0.9, 2), (0.4, 2), (-0.5, 1), (JobFailed("no memory"), 1)], ids=str)
+def test_a_network_has_a_second_thread_where_that_was_seen_to_make_it_faster(
+    found: float | JobFailed, each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.finalists.cores", lambda: 2)
+    large = MLP((700,), 10, Budget(5_000_000)).default()
+    one = Trial(0, large, 0, (0.9,), {"seconds": 20.0, "epochs": 4}, curve=({"train_accuracy": 0.8},))
+    options, devices = Options.of({"time": 100, "budget": "5M", "epochs": 4}), ["cpu"] * 2
+    ended = probed(Ended([one], [], [], 50.0), options, devices, worker := Measuring(found))
+    assert worker.asked == 1
+    assert threads(devices, 1, ended.adds) == each
+    (again,) = chosen_again(replace(options, finalists=1, final_seeds=1), ended, devices, 9, 9)
+    assert again.epochs == int(50 / 5 * (1 + min(gain_of(one), ended.adds) * (each - 1)))
+    small = replace(one, candidate=candidate())
+    assert threads(devices, 1, probed(Ended([small], [], [], 50.0), options, devices, worker).adds) == 1
+    assert worker.asked == 1  # its steps are calls, which no thread makes faster
+
+
+def test_what_a_thread_adds_is_measured_and_leaves_as_many_threads_as_there_were() -> None:
+    before, state = torch.get_num_threads(), torch.get_rng_state()
+    assert -1 < gain(None, candidate(), 2) < 3
+    assert torch.get_num_threads() == before
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_fewer_networks_than_workers_are_no_hindrance() -> None:
