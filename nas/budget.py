@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
+from typing import Protocol
 
 from nas.architecture import Architecture
 from nas.ops import Scalar
@@ -20,6 +21,26 @@ UNLIMITED = 10**15  # parameters: no budget
 _TRIES = 200  # random completions tried for a fill
 _MEMO = 100_000  # witnesses kept
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
+
+
+class Described(Protocol):
+    """A search space."""
+
+    def describe(self, choose: Choose) -> Architecture: ...
+
+
+def described(space: Described, choose: Choose) -> Architecture:
+    """`space.describe(choose)`. Raises `ValueError` where a fork has no options, or what is returned is no network."""
+
+    def asked(name: str, options: Sequence[Scalar]) -> Scalar:
+        if not len(options):
+            raise ValueError(f"space {space} asks {name!r} with no options; give it one at least")
+        return choose(name, options)
+
+    found: object = space.describe(asked)
+    if not isinstance(found, Architecture):
+        raise ValueError(f"describe of space {space} must return net.done(...), got {found!r}")
+    return found
 
 
 class BudgetError(ValueError):

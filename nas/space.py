@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from nas.architecture import Architecture
-from nas.budget import UNLIMITED, Budget, BudgetError, Choose, LookAhead
+from nas.budget import UNLIMITED, Budget, BudgetError, Choose, LookAhead, described
 from nas.candidate import Candidate, Choice
 from nas.diagnosis import diagnose, only_fits
 from nas.forks import check_names
@@ -100,7 +100,7 @@ class SearchSpace(ABC):
             closed = closed or not left
             return choose(name, left or options)
 
-        architecture = self.describe(narrowed)
+        architecture = described(self, narrowed)
         return _Closed(architecture.input_shape, architecture.nodes) if closed else architecture
 
     def check(self) -> None:
@@ -142,7 +142,7 @@ class SearchSpace(ABC):
             options = self.narrowing.training(name, options, self._usual(name)) if narrowed else options
             return take(name, options, (1.0,) * len(options))
 
-        architecture, recipe = self.describe(build), self.recipe(train)
+        architecture, recipe = described(self, build), self.recipe(train)
         if self.budget is not None:
             assert architecture.num_params in self.budget, (architecture.num_params, self.budget, taken)
         return Candidate(architecture, recipe, tuple(choices))

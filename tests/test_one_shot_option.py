@@ -14,7 +14,7 @@ from nas.options import Options
 from nas.provenance import identity
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"final_epochs": 0}, "leave --no-final out"),
+    ({"final_epochs": 0}, "leave it out, or --final-epochs 0"),
     ({"folds": 3}, "--folds 3"),
     ({"strategy": "asha"}, "strategy asha decides for how long"),
     ({"strategy": "hyperband"}, "strategy hyperband decides for how long"),
