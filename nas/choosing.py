@@ -42,17 +42,22 @@ class Ended:
     spent: float  # seconds
     adds: float = SCALING  # each thread after the first, to the speed of a training
 
+    @property
+    def best(self) -> list[Trial]:
+        """The best trial of both searches; empty where there is none."""
+        return finalists([*self.trials, *self.baseline], 1)
+
 
 def probed(ended: Ended, options: Options, devices: Sequence[str], executor: Workers) -> Ended:
     """With what more threads add to the best network's training, by a worker, while the others have nothing to do."""
-    best = finalists([*ended.trials, *ended.baseline], 1)
+    best = ended.best
     if options.time is None or options.workers == 0 or not best or (most := threads(devices, 1)) == 1:
         return ended
     if (adds := gain_of(best[0])) >= WORTH:
         from nas.train.threads import gain
 
         try:
-            adds = min(adds, executor.submit(gain, best[0].candidate, most).result())
+            adds = executor.submit(gain, best[0].candidate, most).result()
         except JobFailed:  # the final training will say why
             adds = 0.0
     return replace(ended, adds=adds)
@@ -97,7 +102,7 @@ def _too_late(options: Options, ended: Ended, left: float, share: float) -> bool
     assert options.time is not None
     if ended.spent < options.time or ended.final or options.joins:
         return False
-    return any(epoch_of(trial, share) > left for trial in finalists([*ended.trials, *ended.baseline], 1))
+    return any(epoch_of(trial, share) > left for trial in ended.best)
 
 
 def _slower(options: Options, device: str) -> Slower:

@@ -115,10 +115,9 @@ class Study:
 
     def _wanting(self) -> bool:
         """Whether the next pack could be larger; or the last are shared out, and it matters what they all cost."""
-        if self._waiting.alone:
-            return False
         few = self.trials is not None and self.trials - self._asked + len(self._waiting) <= WAITING
-        return (few and self._ahead == inf) or self._waiting.hungry(self._most(), self._fair())
+        shared = few and self._ahead == inf and not self._waiting.alone
+        return shared or self._waiting.hungry(self._most(), self._fair())
 
     @property
     def _ahead(self) -> float:
