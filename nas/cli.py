@@ -11,8 +11,9 @@ from rich.console import Console
 
 from nas import plugins
 from nas.command import run_command
+from nas.configfile import read_yaml
 from nas.dryrun import describe
-from nas.options import DEFAULT_TRIALS, Options, read_yaml
+from nas.options import DEFAULT_TRIALS, Options
 from nas.run import run
 from nas.summary import print_result
 from nas.watching import watching
@@ -105,6 +106,8 @@ def _gathered(given: dict[str, Any]) -> dict[str, Any]:
 @click.option("-q", "--quiet", is_flag=True, help="Nothing but the path of the result.")
 def search(config: str | None, dry_run: bool, verbose: int, quiet: bool, **given: Any) -> int:
     """Search for the best network inside a parameter budget, and export it."""
+    if quiet and verbose:
+        raise ValueError("-q prints nothing and -v more; leave one of them out")
     from_file, here = read_yaml(config) if config else {}, _gathered(given)
     options = Options.of({**from_file, **here}, {name: f"--{name.replace('_', '-')}" for name in here})
     console, progress = Console(), Console(stderr=True)

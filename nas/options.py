@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nas.budget import Budget, parse_size
 from nas.narrow import Narrowing
 from nas.normalise import NORMALISATIONS
@@ -148,19 +146,6 @@ class Options:
     def wants_baseline(self) -> bool:
         """Random search at equal cost is run unless refused; it doubles the cost, so under --time only on demand."""
         return self.time is None if self.baseline is None else self.baseline
-
-
-def read_yaml(path: str) -> dict[str, Any]:
-    """The options of a YAML file; what a run directory's config.yaml records beside them is passed over."""
-    try:
-        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"--config {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(loaded, dict):
-        raise ValueError(f"--config {path} must hold 'option: value' lines, got {type(loaded).__name__}")
-    return {str(key): value for key, value in loaded.items() if key not in ("record", "identity")}
 
 
 def parse_time(text: str | int | float) -> float:

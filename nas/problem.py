@@ -6,11 +6,13 @@ import importlib.util
 import inspect
 import re
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 from nas import plugins
 from nas.dataset import Arrays, Dataset, Source
 from nas.normalise import check_normalisation
+from nas.ops import Shape
 from nas.options import Options
 from nas.provenance import words
 from nas.space import SearchSpace
@@ -30,7 +32,7 @@ class Problem:
         """Raises `ValueError` for any mistake, before any data is read."""
         source = _source(options.data)
         space: SearchSpace = _plugin(
-            "search_spaces", options.space, SearchSpace, *source.task(), options.parameter_budget
+            "search_spaces", options.space, SearchSpace, *_task(source), options.parameter_budget
         )
         narrowing = options.narrowing
         if options.one_shot is not None:
@@ -64,6 +66,8 @@ class Problem:
     def load(self) -> Dataset:
         """Read the data, normalised as the options say."""
         dataset = self.source.load(self.options.seed)
+        if not isinstance(dataset, Dataset):
+            raise ValueError(f"{type(self.source).__name__}.load() must return a nas.dataset.Dataset, got {dataset!r}")
         dataset = replace(dataset, normalise=self.options.normalise or dataset.normalise)
         check_normalisation(dataset)
         return dataset
@@ -84,6 +88,16 @@ def _source(data: Any) -> Source:
         words = dict(item.partition("=")[::2] for item in items)
         return cls(path, **plugins.read_options(cls, words, f"data kind {kind}"))  # type: ignore[no-any-return]  # a plug-in's class
     raise ValueError(f"data must be 'KIND:PATH', arrays (X, y) or a nas.dataset.Source, got {type(data).__name__}")
+
+
+def _task(source: Source) -> tuple[Shape, int]:
+    said: Any = source.task()  # a user's own may say anything
+    match said:
+        case tuple(shape), Integral() as classes:
+            return shape, int(classes)
+        case _:
+            name = type(source).__name__
+            raise ValueError(f"{name}.task() must return a shape and a number of classes, ((2,), 3), got {said!r}")
 
 
 def _plugin(folder: str, spec: Any, kind: type, *args: Any) -> Any:

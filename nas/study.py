@@ -175,10 +175,13 @@ class Study:
         number = next(self._numbers)
         rng = np.random.default_rng((self.seed, number))
         try:
-            candidate = self.strategy.ask(rng, self._pending())
+            candidate: Any = self.strategy.ask(rng, self._pending())
         except Exhausted as error:
             self._numbers, self._exhausted = chain([number], self._numbers), str(error) or "no candidate is left"
             return
+        if not isinstance(candidate, Candidate):
+            name = type(self.strategy).__name__
+            raise ValueError(f"{name}.ask() must return a candidate, such as self.space.sample(rng), got {candidate!r}")
         if self.pace is not None:
             candidate = self.pace(candidate)
         seed = int(np.random.SeedSequence((self.seed, number, 1)).generate_state(1)[0])

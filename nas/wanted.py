@@ -128,7 +128,8 @@ class Wanted:
         return rows[number]
 
     def _replayed(self, number: int) -> Architecture:
-        from nas.options import Options, read_yaml
+        from nas.configfile import read_yaml
+        from nas.options import Options
         from nas.problem import Problem
 
         choices, config = self._row(number)["choices"], self.path / "config.yaml"

@@ -14,7 +14,8 @@ from rich.console import Console
 from toy import ROOT, command, environment, rows
 
 from nas.cli import main
-from nas.options import Options, read_yaml
+from nas.configfile import read_yaml
+from nas.options import Options
 from nas.result import Result
 from nas.summary import print_result
 

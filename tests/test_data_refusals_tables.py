@@ -228,8 +228,14 @@ def test_any_damage_to_an_array_is_a_refusal_by_name_or_harmless(tmp_path: Path,
 @pytest.mark.parametrize(
     ("odd", "words"),
     [
-        ("?", ["has numbers in 39 of 40 rows", "and '?' in row 8; leave such fields empty"]),
-        ("NA", ["has numbers in 39 of 40 rows", "and 'NA' in row 8; leave such fields empty"]),
+        (
+            "?",
+            [
+                "has numbers in 39 of 40 rows",
+                "and '?' in row 8; add missing=? if that is a missing value, or leave it out by drop=a",
+            ],
+        ),
+        ("NA", ["has numbers in 39 of 40 rows", "and 'NA' in row 8; add missing=NA if that is a missing value"]),
     ],
 )
 def test_a_column_of_numbers_with_a_word_in_it_is_refused(tmp_path: Path, odd: str, words: list[str]) -> None:

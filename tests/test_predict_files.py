@@ -88,7 +88,7 @@ def test_any_table_that_a_search_takes_is_read_so(rows: list[tuple[str, ...]], c
         ]
         lines = [",".join([*row, "no" if i % 2 else "yes"]) for i, row in enumerate(quoted)]
         file.write_text("\n".join(["a, b ,c,y", *lines]) + "\n", encoding="utf-8")
-        source = Csv(str(file), target="y", drop=chance.choice(["", "a"]))
+        source = Csv(str(file), target="y", drop=chance.choice(["", "a"]), missing=chance.choice(["", "x|7", "y"]))
         try:
             dataset = source.load(0)
         except ValueError:  # a column that is refused

@@ -17,11 +17,12 @@ from searching import Search
 from toy import Line, Toy, line
 
 import nas
+from nas.configfile import read_yaml
 from nas.dataset import Arrays, Dataset
 from nas.evaluate import Stopping, Training
 from nas.executors.inline import Inline
 from nas.network import Network
-from nas.options import Options, read_yaml
+from nas.options import Options
 from nas.provenance import config, identity
 from nas.run import Problem
 from nas.store import KeepBestWeights, RunDirectory

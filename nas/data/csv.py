@@ -17,6 +17,7 @@ from nas.plugins import nearest
 
 MOST_CATEGORIES = 100
 NUMERIC = 0.8  # a column with words and with numbers in more of its rows than this is one of numbers
+MARKERS = {"?", "-", "--", ".", "na", "n/a", "nan", "nil", "none", "null", "missing", "unknown"}  # beside numbers alone
 Replaced = tuple[str, str]  # a pattern, and what stands for it in a number
 SIGNS = r"[$€£¥] *(?=[\d-])|(?<=\d) *[%$€£¥]$", ""
 COMMA = ",", "."
@@ -25,10 +26,10 @@ POINTS = r"(?<=\d)\.(?=\d{3}(\D|$))", ""
 Spelling = tuple[tuple[Replaced, ...], str, str]  # what makes numbers of words, its name, what to do
 SPELLINGS: tuple[Spelling, ...] = (
     ((), "", ""),
-    ((SIGNS,), " with a sign beside them", "; write them without"),
-    ((SIGNS, COMMA), " with a decimal comma", "; write it as a point, or leave it out where it parts thousands"),
-    ((SIGNS, THOUSANDS), " with separators of thousands", "; write them without"),
-    ((SIGNS, POINTS, COMMA), " with points and a decimal comma", "; write them as 1234.5"),
+    ((SIGNS,), " with a sign beside them", "write them without"),
+    ((SIGNS, COMMA), " with a decimal comma", "write it as a point, or leave it out where it parts thousands"),
+    ((SIGNS, THOUSANDS), " with separators of thousands", "write them without"),
+    ((SIGNS, POINTS, COMMA), " with points and a decimal comma", "write them as 1234.5"),
 )
 READ = '''
 def read(path):
@@ -58,6 +59,7 @@ def read(path):
             raise ValueError(f"there is no column {column['name']!r}")
         place = names.index(column["name"])
         words = [row[place].strip() if place < len(row) else "" for row in rows]
+        words = ["" if word in CONFIG["reading"]["missing"] else word for word in words]
         features += numbers(words, **column) if "median" in column else indicators(words, **column)
     return np.array(features, np.float64).T
 
@@ -100,14 +102,18 @@ class Csv(Source):
     target: the column of the classes, numbers or words.
     sep: what stands between columns; `tab` is written as a word.
     drop: columns that are left out, such as `id|name`.
+    missing: what stands for a missing value, beside the empty field, such as `?|NA`.
     """
 
-    def __init__(self, path: str = "", *, target: str = "", sep: str = ",", drop: str = "") -> None:
+    def __init__(self, path: str = "", *, target: str = "", sep: str = ",", drop: str = "", missing: str = "") -> None:
         super().__init__(path)
         sep = {"tab": "\t"}.get(sep, sep)
         if len(sep) != 1:
             raise ValueError(f"sep must be one character or the word tab, got {sep!r}")
         self.target, self.sep, self.dropped = target, sep, [name for name in drop.split("|") if name]
+        self.missing = [spelt for word in missing.split("|") if word.strip() for spelt in _spelt(word.strip())]
+        if target and target in self.dropped:
+            raise ValueError(f"drop={drop} leaves out {target}, and target={target} makes it the class; do one of them")
 
     def task(self) -> tuple[Shape, int]:
         x, y, _ = self._table
@@ -121,7 +127,7 @@ class Csv(Source):
         names = [name for name, categories in columns for _ in categories or [name]]
         x = as_float32(np.where(np.isnan(x), medians, x), self.path, names)
         train, validation, test = (Part(x[some], y[some].astype(np.int64)) for some in rows)
-        facts = {"sep": self.sep, "columns": _filled(columns, medians)}
+        facts = {"sep": self.sep, "missing": self.missing, "columns": _filled(columns, medians)}
         reading = Reading(READ, "rows.csv", "is a table with the columns that the search was given", facts)
         return Dataset(self.path, train, validation, test, tuple(map(str, classes)), reading=reading)
 
@@ -145,7 +151,8 @@ class Csv(Source):
             raise ValueError(f"there is no file {self.path!r}; {USAGE}")
         import pandas as pd  # 0.5 s, for this source alone
 
-        missing: dict[str, Any] = {"keep_default_na": False, "na_values": [""], "skipinitialspace": True}  # "  " too
+        blank = ["", *self.missing]
+        missing: dict[str, Any] = {"keep_default_na": False, "na_values": blank, "skipinitialspace": True}  # "  " too
         read = partial(pd.read_csv, sep=self.sep, encoding="utf-8-sig", **missing)
         try:
             with warnings.catch_warnings():
@@ -217,14 +224,18 @@ class Csv(Source):
         """Raise `ValueError` where most of the words are numbers, in whichever spelling most; `rows` are theirs."""
         tried = [(_odd(words, made), called, remedy) for made, called, remedy in SPELLINGS]
         odd, called, remedy = min(tried, key=lambda one: len(one[0]))
-        if len(odd) <= (1 - NUMERIC) * len(words):
+        marked = len(odd) < len(words) and {word.lower() for word in words[odd].tolist()} <= MARKERS
+        if marked or len(odd) <= (1 - NUMERIC) * len(words):
             why = f"has numbers{called} in {len(words) - len(odd):,} of {len(words):,} rows"
             for i in odd[:1]:
-                why += f", and {str(words[i])!r} in row {rows[i] + 1}; leave such fields empty"
-            raise self._refused(name, why + remedy)
+                why += f", and {str(words[i])!r} in row {rows[i] + 1}"
+                stands = f"add missing={words[i]} if that is a missing value"
+                remedy = f"{remedy}, {stands}" if remedy else stands
+            raise self._refused(name, why, remedy)
 
-    def _refused(self, name: str, why: str) -> ValueError:
-        return ValueError(f"{self.path}: column {name!r} {why}; leave it out by drop={name}")
+    def _refused(self, name: str, why: str, remedy: str = "") -> ValueError:
+        other = f"{remedy}, or " if remedy else ""
+        return ValueError(f"{self.path}: column {name!r} {why}; {other}leave it out by drop={name}")
 
 
 def _odd(words: Array, made: tuple[Replaced, ...]) -> Array:
@@ -235,6 +246,15 @@ def _odd(words: Array, made: tuple[Replaced, ...]) -> Array:
         words = np.array([re.sub(pattern, put, word) for word in words])
     odd: Array = np.flatnonzero(np.isnan(pd.to_numeric(words, errors="coerce")))
     return odd
+
+
+def _spelt(word: str) -> list[str]:
+    """The word; of a number the ways in which tables write it."""
+    try:
+        number = float(word)
+    except ValueError:
+        return [word]
+    return sorted({word, str(number), *([str(int(number))] if number.is_integer() else [])})
 
 
 def _filled(columns: list[Column], medians: Array) -> list[dict[str, Any]]:

@@ -1,0 +1,43 @@
+"""What stands for a missing value in a table, when it is searched and when rows are predicted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from layouts import refusal
+
+from nas.data.csv import Csv
+
+
+def table(folder: Path, odd: str, share: int, number: str = "{}.5") -> str:
+    """A column of numbers, every `share`-th one written as `odd`, and one of words, likewise."""
+    rows = (odd if i % share == 0 else number.format(i % 9) for i in range(60))
+    lines = [f"{row},{odd if i % 7 == 3 else 'pqr'[i % 3]},{i * i % 2}" for i, row in enumerate(rows)]
+    (folder / "t.csv").write_text("\n".join(["a,b,y", *lines]) + "\n")
+    return str(folder / "t.csv")
+
+
+@pytest.mark.parametrize("odd", ["?", "NA", "-", "n/a", "-1", "none"])
+def test_a_word_for_nothing_is_read_like_an_empty_field(tmp_path: Path, odd: str) -> None:
+    empty = Csv(table(tmp_path, "", 4), target="y").load(0)
+    named = Csv(table(tmp_path, odd, 4), target="y", missing=f"x|{odd}").load(0)
+    assert named.fingerprint == empty.fingerprint
+
+
+@pytest.mark.parametrize(("written", "said"), [("-1.0", "-1"), ("-1", "-1.0"), ("999", "999")])
+def test_a_number_for_nothing_may_be_spelt_otherwise(tmp_path: Path, written: str, said: str) -> None:
+    empty = Csv(table(tmp_path, "", 4), target="y").load(0)
+    assert np.array_equal(Csv(table(tmp_path, written, 4), target="y", missing=said).load(0).train.x, empty.train.x)
+
+
+@pytest.mark.parametrize("share", [2, 4, 20])
+def test_numbers_beside_a_word_for_nothing_are_no_categories_however_many(tmp_path: Path, share: int) -> None:
+    said = refusal(Csv(table(tmp_path, "NA", share), target="y"))
+    assert f"has numbers in {60 - 60 // share} of 60 rows, and 'NA' in row 1; add missing=NA if that is" in said
+
+
+def test_a_column_cannot_be_the_class_and_left_out() -> None:
+    with pytest.raises(ValueError, match=r"drop=a\|y leaves out y, and target=y makes it the class"):
+        Csv("t.csv", target="y", drop="a|y")
