@@ -98,6 +98,18 @@ def test_a_space_and_a_strategy_of_ones_own_are_accepted(blobs: Any) -> None:
     assert [t.metrics["seconds"] for t in again.trials] == [t.metrics["seconds"] for t in result.trials]
 
 
+def test_what_a_plug_in_must_return_is_said_where_it_returns_nothing(
+    blobs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cycle, "ask", lambda *_: None)
+    with pytest.raises(ValueError, match=r"Cycle.ask\(\) must return a candidate, .* got None"):
+        search(blobs, space=Line, strategy=Cycle)
+    for verb, wanted in {"load": "a nas.dataset.Dataset", "task": "a shape and a number of classes"}.items():
+        monkeypatch.setattr(Ring, verb, lambda *_: None)
+        with pytest.raises(ValueError, match=rf"Ring.{verb}\(\) must return {wanted}, .*got None"):
+            search(Ring(), space=Line, strategy="random", out=verb)
+
+
 def test_data_of_ones_own_are_accepted_as_they_are_and_by_name() -> None:
     one = search(Ring(), space="toy:Line", strategy="random", out="one")
     other = search("toy:Ring", space="toy:Line", strategy="random", out="other")
