@@ -92,6 +92,10 @@ def predict({name}):
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit("usage: python predict.py {file} ...")
+    try:
+        network()
+    except (KeyError, OSError, RuntimeError, ValueError) as error:
+        sys.exit(f"error: weights.safetensors is missing or damaged: {{error}}")
     for path in sys.argv[1:]:
         try:
             for name in predict({call}):

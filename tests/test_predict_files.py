@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -128,6 +129,18 @@ def test_a_table_that_will_not_do_gets_one_sentence(tmp_path: Path, content: str
     exported_table(tmp_path)
     (tmp_path / "rows.csv").write_text(content)
     assert predicted(tmp_path, "rows.csv") == [f"error: rows.csv: {REFUSED[content]}"]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:300], lambda data: data[:-4], lambda data: b"none", None])
+def test_damaged_weights_are_not_blamed_on_the_samples(tmp_path: Path, damage: Callable[[bytes], bytes] | None) -> None:
+    exported_table(tmp_path)
+    weights = tmp_path / "best" / "weights.safetensors"
+    if damage is None:
+        weights.unlink()
+    else:
+        weights.write_bytes(damage(weights.read_bytes()))
+    (said,) = predicted(tmp_path, "data.csv")
+    assert said.startswith("error: weights.safetensors is missing or damaged: ")
 
 
 def exported_table(folder: Path) -> None:
