@@ -64,7 +64,7 @@ def _options(command: Any) -> Any:
     return command
 
 
-def _gathered(given: dict[str, Any]) -> dict[str, Any]:
+def gathered(given: dict[str, Any]) -> dict[str, Any]:
     """The options that were given; monitors gathered by that name, --no-final and --ray-address as what they mean."""
     options = {key: value for key, value in given.items() if value is not None}
     if options.pop("no_final", False):
@@ -108,7 +108,7 @@ def search(config: str | None, dry_run: bool, verbose: int, quiet: bool, **given
     """Search for the best network inside a parameter budget, and export it."""
     if quiet and verbose:
         raise ValueError("-q prints nothing and -v more; leave one of them out")
-    from_file, here = read_yaml(config) if config else {}, _gathered(given)
+    from_file, here = read_yaml(config) if config else {}, gathered(given)
     options = Options.of({**from_file, **here}, {name: f"--{name.replace('_', '-')}" for name in here})
     console, progress = Console(), Console(stderr=True)
     if dry_run:

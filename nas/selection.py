@@ -14,20 +14,20 @@ from nas.trial import Trial, best_first
 LEVEL = 0.95  # of the intervals
 
 
-def half_width(values: Sequence[float]) -> float | None:
+def half_width(values: Sequence[float], level: float = LEVEL) -> float | None:
     """Of the interval around the mean of a sample (Student's t); None for fewer than two values, or equal ones.
 
     Few seeds that agree to the last sample say that the scale is coarse, not that there is no chance in them.
     """
     if len(values) < 2 or stdev(values) == 0:
         return None
-    quantile = _quantile(len(values) - 1)
+    quantile = _quantile(len(values) - 1, level)
     return float(quantile * stdev(values) / len(values) ** 0.5)
 
 
-def _quantile(freedom: float) -> float:
+def _quantile(freedom: float, level: float = LEVEL) -> float:
     """Of Student's t, for an interval."""
-    return float(scipy.special.stdtrit(freedom, (1 + LEVEL) / 2))
+    return float(scipy.special.stdtrit(freedom, (1 + level) / 2))
 
 
 class Sample:

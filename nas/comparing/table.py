@@ -1,0 +1,117 @@
+"""A comparison in numbers: means with intervals, and differences seed by seed."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import fields
+from statistics import mean
+
+from scipy.stats import rankdata
+
+from nas.comparing.runs import Comparison, Found
+from nas.selection import LEVEL, Difference, half_width
+
+VERDICTS = {True: ("better", "worse"), False: ("not told apart",) * 2, None: ("too few seeds to say",) * 2}
+UNEQUAL = 1.2  # times the epochs of another strategy
+
+
+def difference(compared: Comparison, strategy: str) -> Difference | None:
+    """From the first strategy, over the seeds that both have; None where there is none.
+
+    The same seed is the same split of the data, so what a split does to both cancels out. The intervals of all
+    strategies hold together (Bonferroni), for the best of many would stand out by chance alone.
+    """
+    first, *others = compared.strategies
+    both = [seed for seed in compared.seeds if {(first, seed), (strategy, seed)} <= compared.found.keys()]
+    if strategy == first or not both:
+        return None
+    values = [compared.found[strategy, seed].test - compared.found[first, seed].test for seed in both]
+    half = half_width(values, 1 - (1 - LEVEL) / len(others))
+    if half is None:
+        return Difference(mean(values))
+    return Difference(mean(values), mean(values) - half, mean(values) + half)
+
+
+def ranks(compared: Comparison) -> dict[str, float]:
+    """Of each strategy the mean rank on the test part, 1 for the best of a seed, over the seeds that all have."""
+    whole = [
+        [compared.found[strategy, seed].test for strategy in compared.strategies]
+        for seed in compared.seeds
+        if all((strategy, seed) in compared.found for strategy in compared.strategies)
+    ]
+    if not whole:
+        return {}
+    placed = [rankdata([-test for test in tests]) for tests in whole]
+    return {name: mean(float(rank[n]) for rank in placed) for n, name in enumerate(compared.strategies)}
+
+
+def columns(compared: Comparison) -> list[str]:
+    return ["strategy", "test, %", f"minus {compared.strategies[0]}", "in the search, %", "trials", "epochs", "s"]
+
+
+def rows(compared: Comparison) -> list[list[str]]:
+    """A line a strategy that has a result."""
+    lines = []
+    for strategy in compared.strategies:
+        if found := compared.of_strategy(strategy):
+            test, searched = ([getattr(one, name) for one in found] for name in ("test", "searched"))
+            costs = (f"{mean(getattr(one, name) for one in found):,.0f}" for name in ("trials", "epochs", "seconds"))
+            lines.append([strategy, _mean(test), _points(difference(compared, strategy)), _mean(searched), *costs])
+    return lines
+
+
+def _points(apart: Difference | None) -> str:
+    if apart is None:
+        return ""
+    points = f"{100 * apart.value:+.2f}"
+    if apart.low is None or apart.high is None:
+        return points
+    return f"{points} ({100 * apart.low:+.2f} to {100 * apart.high:+.2f})"
+
+
+def _mean(values: Sequence[float]) -> str:
+    half = half_width(values)
+    return f"{100 * mean(values):.2f}" + ("" if half is None else f" ± {100 * half:.2f}")
+
+
+def notes(compared: Comparison) -> list[str]:
+    """What is to be known of the table, a sentence each."""
+    first, *others = compared.strategies
+    together = "" if len(others) == 1 else f"; the intervals of all {len(others)} hold together with 95 %"
+    said = [f"Means with 95 % intervals. Differences are from {first}, seed by seed on the same split{together}."]
+    verdicts: dict[str, list[str]] = {}
+    for strategy in others:
+        if apart := difference(compared, strategy):
+            verdicts.setdefault(VERDICTS[apart.significant][apart.value < 0], []).append(strategy)
+    if verdicts:
+        listed = "; ".join(f"{word}: {', '.join(which)}" for word, which in verdicts.items())
+        said.append(f"Against {first} {listed}.")
+    if placed := ranks(compared):
+        ordered = sorted(placed.items(), key=lambda item: item[1])
+        said.append("Mean rank on the test part: " + ", ".join(f"{name} {rank:.2f}" for name, rank in ordered) + ".")
+    every = [compared.of_strategy(name) for name in compared.strategies]
+    epochs = [mean(one.epochs for one in found) for found in every if found]
+    if max(epochs, default=0) > UNEQUAL * min(epochs, default=0):
+        said.append("They have not trained for as many epochs: what each reaches in as much time is told by --time.")
+    if compared.failed:
+        which = ", ".join(f"{strategy} with seed {seed}" for strategy, seed in compared.failed)
+        said.append(f"Left out, since no network was trained to the end: {which}.")
+    return said
+
+
+def markdown(compared: Comparison) -> str:
+    head = columns(compared)
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows(compared)]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n\n".join([table, *notes(compared)]) + "\n"
+
+
+def write(compared: Comparison) -> None:
+    """comparison.md, and comparison.csv: a row for each search."""
+    (compared.path / "comparison.md").write_text(markdown(compared), encoding="utf-8")
+    names = [field.name for field in fields(Found) if field.name != "course"]
+    with (compared.path / "comparison.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([getattr(found, name) for name in names] for found in compared.found.values())
