@@ -13,6 +13,7 @@ import numpy as np
 
 from nas.architecture import Architecture
 from nas.dataset import Array, Dataset
+from nas.executor import spoils
 from nas.job import Job, Member, Outcome, Teacher
 from nas.latency import Latency
 from nas.live import Watch
@@ -71,6 +72,8 @@ class Training:
         import torch
 
         self._device = torch.device(device)
+        if self._device.index is not None:  # else each worker has a context on the first GPU too
+            torch.cuda.set_device(self._device)
         self._resident: dict[int, Any] = {}
 
     def __call__(self, job: Job) -> Outcome:
@@ -118,10 +121,19 @@ class Training:
             if len(left) == 1:
                 yield next(iter(left)), error
                 return
+            if spoils(error):  # whoever waits for them sends them to a new process
+                raise
         again = [entry for entry in jobs if entry[0] in left]
         half = len(again) // 2  # nothing is lost by it but the time
         yield from self._train(again[:half], cut, fold)
         yield from self._train(again[half:], cut, fold)
+
+    @property
+    def spoilt(self) -> bool:
+        """Whether this process is of no more use, though no job need have failed: a recording of CUDA calls has."""
+        from nas.train.fused.graph import Recording
+
+        return not Recording.works
 
     def _fused(self, job: Job) -> bool:
         """Whether it is trained in a group, if only of one."""
@@ -137,7 +149,7 @@ class Training:
         from nas.train.checkpoint import Segment
 
         horizon = max(self._epochs(job), round(self.stopping.epochs * job.candidate.span))
-        return Segment(horizon, *_fold_files(job, fold))
+        return Segment(horizon, *job.checkpoints(fold))
 
     def _member(self, job: Job, watch: Watch, fold: int) -> Any:
         from nas.train.fused.member import Member
@@ -306,11 +318,3 @@ class Training:
 
         network = Network(candidate.architecture)
         return network.to(self._device) if load_weights(network, weights) else None
-
-
-def _fold_files(job: Job, fold: int) -> tuple[Path | None, Path | None]:
-    """The checkpoints of the segment before and of this one, for a fold counted from 1."""
-    before, after = (
-        path if path is None or fold == 1 else snapshot_file(path, f"fold{fold}") for path in (job.before, job.after)
-    )
-    return before, after

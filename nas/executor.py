@@ -12,6 +12,7 @@ from nas.devices import slots
 from nas.job import Evaluator
 
 T = TypeVar("T")
+STICKY = ("CUDA error", "cuDNN error", "CUBLAS_STATUS")  # in the words of torch
 
 
 class JobFailed(RuntimeError):
@@ -34,6 +35,17 @@ class JobFailed(RuntimeError):
 
     def __reduce__(self) -> tuple[type[JobFailed], tuple[str, str, bool]]:
         return type(self), (str(self), self.trace, self.storage)
+
+
+def spoils(error: BaseException | None) -> bool:
+    """Whether no CUDA call of this process can succeed any more: such errors stay, a lack of memory does not."""
+    while error is not None:
+        kinds = [kind.__name__ for kind in type(error).__mro__]  # by name: what has no CUDA need not import torch
+        sticky = isinstance(error, RuntimeError) and any(words in str(error) for words in STICKY)
+        if "AcceleratorError" in kinds or (sticky and "OutOfMemoryError" not in kinds):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class Workers(Executor):

@@ -11,6 +11,7 @@ from zlib import crc32
 from nas.candidate import Candidate
 from nas.live import Live, Watch
 from nas.trial import Row
+from nas.weights import snapshot_file
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,14 @@ class Job:
             return Watch()
         return Live(self.live, {"number": self.number, **self.candidate.to_json(), "seed": self.seed})
 
+    def checkpoints(self, fold: int) -> tuple[Path | None, Path | None]:
+        """`before` and `after` for a fold, counted from 1."""
+        before, after = (
+            path if path is None or fold == 1 else snapshot_file(path, f"fold{fold}")
+            for path in (self.before, self.after)
+        )
+        return before, after
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -76,7 +85,10 @@ class Outcome:
 
 
 class Evaluator(Protocol):
-    """What runs on a worker. Prepared once a worker, then called for every job; an exception is a failed trial."""
+    """What runs on a worker. Prepared once a worker, then called for every job; an exception is a failed trial.
+
+    Where it has an attribute `spoilt` that is true after a job, its process is replaced.
+    """
 
     def prepare(self, device: str) -> None: ...
 

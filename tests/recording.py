@@ -89,11 +89,16 @@ class Cuda:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.streams = [Stream(torch.device("cpu"))]
         self.used: set[int] = set()
+        self.emptied = 0
         Graph.made, Graph.capturing = [], False
         replaced = {"CUDAGraph": Graph, "Stream": Stream, "stream": self.stream, "current_stream": self.current}
         replaced |= {"is_initialized": lambda: True, "is_current_stream_capturing": lambda: Graph.capturing}
+        replaced |= {"empty_cache": self.empty}
         for name, value in replaced.items():
             patch.setattr(torch.cuda, name, value)
+
+    def empty(self) -> None:
+        self.emptied += 1
 
     def current(self, device: torch.device | None = None) -> Stream:
         return self.streams[-1]

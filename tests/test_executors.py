@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pickle
 import signal
 import time
 from collections.abc import Iterator
@@ -18,8 +19,8 @@ from toy import Toy, gone, line
 
 import nas
 from nas import plugins
-from nas.executor import Backend, JobFailed, Workers
-from nas.executors._reply import spoils
+from nas.executor import Backend, JobFailed, Workers, spoils
+from nas.executors._reply import Held, Reply
 from nas.final import FinalTraining
 from nas.finalists import Again
 from nas.job import Job, Outcome
@@ -232,6 +233,17 @@ def test_a_cuda_error_is_seen_through_the_error_that_it_led_to() -> None:
     error.__cause__ = AcceleratorError("unspecified launch failure")
     assert spoils(error)
     assert not spoils(ValueError("CUDA error is a word of the user's"))
+
+
+class Spent(Toy):
+    spoilt = True
+
+
+@pytest.mark.parametrize("fn", [toy.add, divmod])
+def test_a_process_whose_evaluator_is_spent_is_said_to_be_spoilt_whatever_came_of_the_job(fn: Any) -> None:
+    for evaluator, wanted in ((Spent(), True), (Toy(), False)):
+        replies = Held(evaluator, "cpu").answer(b"", lambda job: (fn, (1, 1), {}), pickle.dumps)
+        assert [Reply.read(bytes(reply)).spoilt for reply in replies] == [wanted]
 
 
 def test_where_every_fifth_trial_is_killed_all_others_have_their_results(apart: Workers, search: Search) -> None:

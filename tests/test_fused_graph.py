@@ -13,7 +13,10 @@ import torch
 from recording import Cuda, Graph
 from test_fused import DATA, SPACE, VALIDATION, assert_same, in_order, recipe
 
-from nas.train.fused import graph, ways
+from nas import evaluate
+from nas.options import Options
+from nas.problem import Problem
+from nas.train.fused import graph, trial, ways
 from nas.train.fused.graph import BRANCHES, Aside, Recording
 from nas.train.fused.group import Group, train_together
 from nas.train.fused.member import Member, Training
@@ -74,8 +77,10 @@ def test_a_group_that_has_lost_a_member_records_anew_and_lets_go_of_what_was(cud
     left = [weakref.ref(tape), *(weakref.ref(made) for made in Graph.made)]
     del tape
     Graph.made.clear()
+    emptied = cuda.emptied
     group._go_on([1, 2, 3, 4, 5])
     assert [ref() for ref in left] == [None] * len(left)
+    assert cuda.emptied > emptied  # what they held is for others
     group.train()
     group.train()
     assert len(Graph.made) == recorded == 2
@@ -110,6 +115,41 @@ def test_where_nothing_can_be_recorded_steps_are_taken_as_they_are_which_is_said
     assert not any(made.replays for made in Graph.made)
     for one, other in zip(found, wanted, strict=True):
         assert_same(one, other)
+
+
+def test_after_one_recording_has_failed_none_is_replayed_and_the_process_is_of_no_more_use(
+    cuda: Cuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, calls = trained(), list[int]()
+    begin = Graph.capture_begin
+
+    def second_fails(self: Graph, capture_error_mode: str) -> None:
+        calls.append(sum(made.replays for made in Graph.made))
+        begin(self, capture_error_mode)
+        if len(calls) == 2:
+            self.capture_end()
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    digits = evaluate.Training(Problem.of(Options.of({"budget": "20K"})).load(), evaluate.Stopping(1, 1))
+    monkeypatch.setattr(Graph, "capture_begin", second_fails)
+    Graph.made = []
+    assert not digits.spoilt
+    found = trained()
+    assert len(calls) == 2
+    assert sum(made.replays for made in Graph.made) == calls[1] > 0
+    assert digits.spoilt
+    for one, other in zip(found, wanted, strict=True):
+        assert_same(one, other)
+
+
+def test_where_a_trial_cannot_record_there_are_no_groups(cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Graph, "capture_end", _fails(Graph.capture_end))
+    verdict = trial.trial(torch.device("cpu"))
+    assert verdict.said in (
+        "steps cannot be recorded as CUDA graphs on cpu",
+        f"a group is not faster than its members alone on cpu: {verdict.said[-10:]}",  # where the machine is busy
+    )
+    assert not verdict.works
 
 
 def _fails(call: Any) -> Any:

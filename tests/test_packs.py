@@ -219,6 +219,24 @@ def test_one_that_ends_its_whole_group_is_found_by_halves_and_costs_itself_alone
     assert str(found[3]) == "shapes do not fit"
 
 
+def test_what_a_cuda_error_has_left_of_a_group_is_not_tried_in_the_process_that_it_has_broken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from nas.train.fused import group
+
+    training, sizes = Training(Problem.of(Options.of({"budget": "20K"})).load(), Stopping(1, 1)), list[int]()
+    training.prepare("cpu")
+
+    def broken(members: Any, *args: Any, **kwargs: Any) -> Any:
+        sizes.append(len(members))
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(group, "train_together", broken)
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        list(training.together(jobs(5)))
+    assert sizes == [5]
+
+
 @pytest.mark.parametrize("fused", [True, False])
 def test_batchnorm_that_is_given_one_sample_at_a_time_fails_alone_and_says_what_to_do(fused: bool) -> None:
     digits = Problem.of(Options.of({"space": "mlp", "budget": "20K"})).load()

@@ -176,6 +176,19 @@ def test_a_checkpoint_of_another_kind_is_not_unpickled(tmp_path: Path) -> None:
     assert read(tmp_path / "odd.pt", torch.device("cpu")) is None
 
 
+def test_a_checkpoint_is_read_to_the_device_but_for_single_numbers(tmp_path: Path) -> None:
+    from nas.train.checkpoint import read, write
+
+    adam = {0: {"step": torch.tensor(7.0), "exp_avg": torch.ones(3)}, "groups": [{"betas": (0.9, 0.99)}]}
+    write(tmp_path / "state.pt", {"of": {"seed": 1}, "optimizer": adam, "curve": [{"epoch": 1.0}]})
+    state = read(tmp_path / "state.pt", torch.device("meta"))
+    assert state is not None
+    assert state["optimizer"][0]["step"].item() == 7
+    assert state["optimizer"][0]["exp_avg"].device.type == "meta"
+    assert state["optimizer"]["groups"] == adam["groups"]
+    assert (state["of"], state["curve"]) == ({"seed": 1}, [{"epoch": 1.0}])
+
+
 def test_a_disk_that_takes_no_checkpoint_costs_no_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     fitted = fit(3, Segment(HORIZON, None, tmp_path / "file" / "after.pt"))

@@ -7,11 +7,10 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from nas.executor import JobFailed
+from nas.executor import JobFailed, spoils
 from nas.job import Evaluator
 
 Buffer = bytes | memoryview
-STICKY = ("CUDA error", "cuDNN error", "CUBLAS_STATUS")  # in the words of torch
 
 
 class Reply(NamedTuple):
@@ -72,17 +71,12 @@ class Held:
                     spoilt = spoilt or (isinstance(found, Exception) and spoils(found))
                     yield dumps(Reply(found, position=position))
                 result = None
-            yield dumps(Reply(result, spoilt=spoilt))
+            yield dumps(Reply(result, spoilt=spoilt or self._spoilt))
         except Exception as error:
-            yield dumps(Reply.of(error))
+            reply = Reply.of(error)
+            yield dumps(reply._replace(spoilt=reply.spoilt or self._spoilt))
 
-
-def spoils(error: BaseException | None) -> bool:
-    """Whether no CUDA call of this process can succeed any more: such errors stay, a lack of memory does not."""
-    while error is not None:
-        kinds = [kind.__name__ for kind in type(error).__mro__]  # by name: what has no CUDA need not import torch
-        sticky = isinstance(error, RuntimeError) and any(words in str(error) for words in STICKY)
-        if "AcceleratorError" in kinds or (sticky and "OutOfMemoryError" not in kinds):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    @property
+    def _spoilt(self) -> bool:
+        """Whether the evaluator says so, though nothing may have failed."""
+        return bool(getattr(self._evaluator, "spoilt", False))

@@ -1,13 +1,15 @@
-"""Averages of the weights over a training, by `torch.optim.swa_utils`: what is evaluated and kept in their place."""
+"""Averages of the weights over a training: what is evaluated and kept in their place."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from itertools import compress
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+from torch.optim.swa_utils import AveragedModel, update_bn
 
 from nas.network import Network
 from nas.recipe import AVERAGES
@@ -37,19 +39,28 @@ class Raw:
 
 
 class Exponential(Raw):
-    """An exponential moving average (EMA) over the steps, of parameters and of BatchNorm's statistics."""
+    """An exponential moving average (EMA) over the steps, of parameters and of BatchNorm's statistics.
+
+    By hand: a GPU is asked for the count of `AveragedModel` at each step, and waits for all that is under way.
+    """
 
     def __init__(self, network: Network) -> None:
         super().__init__(network)
-        self.taken = 0
-        self.model = AveragedModel(network, multi_avg_fn=self._towards, use_buffers=True)
+        self.taken, self.model = 0, deepcopy(network)
 
+    @torch.no_grad()
     def step(self) -> None:
-        self.model.update_parameters(self.network)
+        averaged, current = ([*model.parameters(), *model.buffers()] for model in (self.model, self.network))
+        floats = [tensor.is_floating_point() for tensor in current]
+        means, values = list(compress(averaged, floats)), list(compress(current, floats))
+        torch._foreach_lerp_(means, values, 1 - warming_decay(self.taken) if self.taken else 1.0)
+        for mean, value, real in zip(averaged, current, floats, strict=True):
+            if not real:  # a count
+                mean.copy_(value)
         self.taken += 1
 
     def evaluated(self, epoch: int, batches: Callable[[], Iterable[Tensor]]) -> Network:
-        return cast("Network", self.model.module)
+        return self.model
 
     def state_dict(self) -> dict[str, Any]:
         return {"model": self.model.state_dict(), "taken": self.taken}
@@ -57,10 +68,6 @@ class Exponential(Raw):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.taken = state["taken"]
-
-    def _towards(self, averaged: Any, current: Any, count: Any) -> None:
-        # counted here: the model's own count is a tensor, and reading one from a GPU waits for all that is under way
-        get_ema_multi_avg_fn(warming_decay(self.taken))(averaged, current, count)  # type: ignore[no-untyped-call]
 
 
 class Stochastic(Raw):

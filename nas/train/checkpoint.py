@@ -75,7 +75,16 @@ def read(path: Path, device: torch.device) -> State | None:
         digest, body = content[:SIZE], content[SIZE:]
         if blake2b(body, digest_size=SIZE).digest() != digest:
             return None
-        state = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
+        state = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError):
         return None
-    return state if isinstance(state, dict) else None
+    return _placed(state, device) if isinstance(state, dict) else None
+
+
+def _placed(state: Any, device: torch.device) -> Any:
+    """With its tensors on the device, but for single numbers: torch's optimizers ask for these at every step."""
+    if isinstance(state, dict):
+        return {key: _placed(value, device) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_placed(value, device) for value in state]
+    return state.to(device) if isinstance(state, torch.Tensor) and state.ndim else state

@@ -47,10 +47,11 @@ class Recording:
     """Of a step that is taken as it is for the first time, then recorded, and replayed ever after.
 
     The first time loads kernels and grows workspaces, which cannot be done while recording; recording itself computes
-    nothing, so no step is taken twice. Where a recording fails, which is said once, steps are taken as they are.
+    nothing, so no step is taken twice. Where a recording fails, which is said once, steps are taken as they are to the
+    end of the job, after which the process is replaced: its allocator may believe that it is still recording.
     """
 
-    works = True  # of all: what has failed once will fail again
+    works = True  # of all: what was recorded before may have lost a workspace to the one that has failed
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._taken = device, False
@@ -60,7 +61,7 @@ class Recording:
         """Take the step, always the same one."""
         if self._graph is None and self._taken and Recording.works:
             self._graph = self._recorded(step)
-        if self._graph is not None:
+        if self._graph is not None and Recording.works:
             self._graph.replay()
             return
         here, aside = torch.cuda.current_stream(self._device), _streams(self._device)[0]
@@ -87,6 +88,11 @@ class Recording:
         return graph
 
 
+def forget() -> None:
+    """Give back what recordings that are gone have held: no other and nothing else can use it until then."""
+    torch.cuda.empty_cache()
+
+
 def _recording() -> bool:
     begun = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return begun and torch.cuda.is_current_stream_capturing()
@@ -94,5 +100,15 @@ def _recording() -> bool:
 
 @cache
 def _streams(device: torch.device) -> list[Any]:
-    """One to record on and those of the branches; the same ones for all groups, for each has workspaces of its own."""
-    return [torch.cuda.Stream(device) for _ in range(1 + BRANCHES)]  # type: ignore[no-untyped-call]  # likewise
+    """One to record on and those of the branches; the same ones for all groups, for each has workspaces of its own.
+
+    They are grown here, by a product: inside a recording they would belong to it.
+    """
+    streams = [torch.cuda.Stream(device) for _ in range(1 + BRANCHES)]  # type: ignore[no-untyped-call]  # likewise
+    one, here = torch.ones(1, 1, device=device), torch.cuda.current_stream(device)
+    for stream in streams:
+        stream.wait_stream(here)
+        with torch.cuda.stream(stream):
+            torch.mm(one, one)
+        here.wait_stream(stream)
+    return streams

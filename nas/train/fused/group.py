@@ -13,6 +13,7 @@ from torch import Tensor
 from nas.train.augment import augmentation
 from nas.train.fused import hashed
 from nas.train.fused.descent import Descent
+from nas.train.fused.graph import forget
 from nas.train.fused.masks import masks_of
 from nas.train.fused.member import Member, Training
 from nas.train.fused.plan import SPARED, bytes_of
@@ -48,6 +49,7 @@ def _fitting(trainings: Sequence[Training], device: torch.device) -> list[list[T
     """Cut so that each part fits into what a GPU has free; whoever sends work to a CPU has seen to it."""
     if device.type == "cpu":
         return [list(trainings)]
+    forget()
     held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     room = (torch.cuda.mem_get_info(device)[0] + held) // SPARED
     parts, size = list[list[Training]](), room
@@ -86,6 +88,8 @@ class Group:
         self.tapes: dict[int, Tape] = {}  # of each size of batch
         self.steps: dict[tuple[int, bool], TrainingStep] = {}  # and whether it is the last of an epoch
         self.evaluations: dict[int, EvaluationStep] = {}
+        if self.stack.ways.recorded:
+            forget()
         distinct = list(dict.fromkeys(member.order for member in members))
         self.order_of = {order: self.order_of[order] for order in distinct}
         self.orders = [distinct.index(member.order) for member in members]

@@ -12,6 +12,7 @@ import torch
 
 from nas.architecture import Architecture, Sketch
 from nas.recipe import Recipe
+from nas.train.fused.graph import Recording
 from nas.train.fused.group import train_together
 from nas.train.fused.member import Member
 from nas.train.fused.plan import COSTS, Verdict
@@ -56,6 +57,8 @@ class _Trial:
         if not faster > 1:
             return Verdict(False, f"a group is not faster than its members alone on {self.device}: {faster:.2f} times")
         once, layer = self.costs(members)
+        if not Recording.works:
+            return Verdict(False, f"steps cannot be recorded as CUDA graphs on {self.device}")
         said = f"{MEMBERS} small networks train {faster:.1f} times as fast together as one by one on {self.device}"
         return Verdict(True, said, replace(COSTS["cuda"], once=once, layer=layer))
 

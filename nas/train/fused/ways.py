@@ -24,5 +24,5 @@ class Ways:
 
 WAYS = {
     "cpu": Ways(asks=True, merged=False, hashed=False, recorded=False, evaluated=1 << 18),
-    "cuda": Ways(asks=False, merged=True, hashed=True, recorded=True, evaluated=1 << 23),
+    "cuda": Ways(asks=False, merged=True, hashed=True, recorded=True, evaluated=1 << 21),
 }
