@@ -76,13 +76,15 @@ def test_the_same_call_trains_nothing_again_and_more_seeds_add_to_it() -> None:
     [
         (["random"], {}, "at least two strategies, got random"),
         (["random", "local", "random"], {}, "--strategy random is given twice"),
+        (["random", nas.Strategy], {}, r"by name, such as my_package.module:Class, got <class"),
+        (["random", "local"], {"seeds": 0}, "seeds must be a number of at least 1, got 0"),
         (["random", "evolutoin"], {}, "did you mean 'evolution'"),
         (["random", "evolution:population=0"], {}, "population"),
         (["random", "evolution"], {"budget": "9"}, "raise --budget"),
         (["random", "evolution"], {"trails": 3}, "unknown option 'trails'"),
     ],
 )
-def test_a_mistake_is_said_before_the_first_search(strategies: list[str], options: Any, message: str) -> None:
+def test_a_mistake_is_said_before_the_first_search(strategies: list[Any], options: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compare(strategies, out="all", **{**SMALL, **options})
     assert not Path("all").exists()

@@ -69,6 +69,10 @@ class Comparison:
 
     @classmethod
     def of(cls, path: Path, strategies: Sequence[str], first: int, seeds: int) -> Comparison:
+        if odd := next((spec for spec in strategies if not isinstance(spec, str)), None):
+            raise ValueError(f"strategies are compared by name, such as my_package.module:Class, got {odd!r}")
+        if seeds < 1:
+            raise ValueError(f"seeds must be a number of at least 1, got {seeds}")
         if len(strategies) < 2:
             raise ValueError(f"a comparison is of at least two strategies, got {', '.join(strategies) or 'none'}")
         if twice := next((name for name in strategies if strategies.count(name) > 1), None):
