@@ -68,16 +68,20 @@ def gathered(given: dict[str, Any]) -> dict[str, Any]:
     """The options that were given; monitors gathered by that name, --no-final and --ray-address as what they mean."""
     options = {key: value for key, value in given.items() if value is not None}
     if options.pop("no_final", False):
+        if (epochs := options.get("final_epochs", 0)) not in (0, "0"):
+            raise ValueError(f"--final-epochs {epochs} is of the final training, which --no-final leaves out")
         options["final_epochs"] = 0
     if (address := options.pop("ray_address", None)) is not None:
-        if not address.strip():  # a variable that is not set, and the search would train here, unasked
+        if not str(address).strip():  # a variable that is not set, and the search would train here, unasked
             raise ValueError(f"--ray-address must be auto or HOST:6379, got {address!r}")
         if options.get("executor", "ray") != "ray":
             raise ValueError(
                 f"--ray-address {address} is of --executor ray; leave --executor {options['executor']} out"
             )
         options["executor"] = f"ray:address={address}"
-    monitors = {name: options.pop(name) for name in watching() if name in options}
+    monitors = {name: value for name in watching() if (value := options.pop(name, False)) is not False}
+    if monitors and "monitors" in options:
+        raise ValueError(f"monitors and {next(iter(monitors))} are both given; name all of them under monitors")
     return {**options, **({"monitors": monitors} if monitors else {})}
 
 
@@ -108,7 +112,7 @@ def search(config: str | None, dry_run: bool, verbose: int, quiet: bool, **given
     """Search for the best network inside a parameter budget, and export it."""
     if quiet and verbose:
         raise ValueError("-q prints nothing and -v more; leave one of them out")
-    from_file, here = read_yaml(config) if config else {}, gathered(given)
+    from_file, here = gathered(read_yaml(config) if config else {}), gathered(given)
     options = Options.of({**from_file, **here}, {name: f"--{name.replace('_', '-')}" for name in here})
     console, progress = Console(), Console(stderr=True)
     if dry_run:

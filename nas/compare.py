@@ -76,7 +76,7 @@ def command(strategies: tuple[str, ...], seeds: int, seed: int, out: str, config
     """Compare search strategies on one problem: --strategy A --strategy B, and all options of nas.search."""
     from_file = {key: value for key, value in (read_yaml(config) if config else {}).items() if key not in OWN}
     from_file.pop("report", None)  # of every search a page: where it is asked for here
-    options = {**from_file, **gathered(given)}
+    options = {**gathered(from_file), **gathered(given)}
     found = compare(strategies or STRATEGIES, seeds, out, first_seed=seed, verbose=True, **options)
     print_comparison(found, Console())
     return 130 if found.interrupted else 0 if found.found else 1

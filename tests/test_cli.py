@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 from toy import ROOT, command, environment, rows
 
-from nas.cli import main
+from nas.cli import gathered, main
 from nas.configfile import read_yaml
 from nas.options import Options
 from nas.result import Result
@@ -92,6 +92,13 @@ def test_config_yaml_continues_its_search_and_quiet_prints_the_path_alone(
     assert capsys.readouterr() == ("out/best\n", "")
     assert Path("out/trials.jsonl").read_bytes() == before
     assert Options.of(read_yaml("out/config.yaml")).workers == 0
+
+
+def test_a_file_of_options_has_them_as_the_command_line_has(here: Path) -> None:
+    Path("c.yaml").write_text("no_final: true\nnni: 8081\nwandb: false\nmlflow: true\nray_address: auto\n")
+    wanted = {"final_epochs": 0, "monitors": {"nni": 8081, "mlflow": True}, "executor": "ray:address=auto"}
+    assert gathered(read_yaml("c.yaml")) == wanted
+    assert dict(Options.of({"budget": "20K", **wanted}).monitors) == {"nni": "8081", "mlflow": ""}
 
 
 def test_another_search_in_the_same_directory_is_refused(

@@ -51,6 +51,18 @@ def test_grey_images_have_one_channel_and_a_coloured_one_among_them_makes_three(
     assert ((x[:, 0] == x[:, 1]) & (x[:, 1] == x[:, 2])).all(axis=(1, 2)).sum() == len(x) - 1
 
 
+@pytest.mark.parametrize(
+    "names", [("Training", "Validation", "Testing"), ("training_set", "dev set", "TEST"), ("train", "valid", "testset")]
+)
+def test_the_folders_of_a_split_may_be_called_as_people_call_them(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for usual in ("train", "val", "test"):
+        write_images(tmp_path / "usual" / usual, len(usual))
+    wanted = ImageFolder(str(tmp_path / "usual")).load(0)
+    for usual, name in zip(("train", "val", "test"), names, strict=True):
+        (tmp_path / "usual" / usual).rename(tmp_path / "usual" / name)
+    assert ImageFolder(str(tmp_path / "usual")).load(0).fingerprint == wanted.fingerprint
+
+
 @pytest.mark.parametrize(("mode", "suffix"), [("P", "png"), ("RGBA", "png"), ("LA", "png"), ("CMYK", "tif")])
 def test_palettes_and_transparency_become_plain_colours(tmp_path: Path, mode: str, suffix: str) -> None:
     colours = np.zeros((6, 6, 3), np.uint8)

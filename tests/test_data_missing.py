@@ -1,4 +1,4 @@
-"""What stands for a missing value in a table, when it is searched and when rows are predicted."""
+"""What stands for a missing value in a table, and for a class."""
 
 from __future__ import annotations
 
@@ -41,3 +41,25 @@ def test_numbers_beside_a_word_for_nothing_are_no_categories_however_many(tmp_pa
 def test_a_column_cannot_be_the_class_and_left_out() -> None:
     with pytest.raises(ValueError, match=r"drop=a\|y leaves out y, and target=y makes it the class"):
         Csv("t.csv", target="y", drop="a|y")
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["007", "7", "12"], ("007", "12", "7")),
+        (["01", "02", "10"], ("01", "02", "10")),
+        (["2", "10", "0"], ("0", "2", "10")),
+        (["-1", "1", "0"], ("-1", "0", "1")),
+        (["2.0", "1.0", "0.0"], ("0.0", "1.0", "2.0")),
+        (["True", "false", "TRUE"], ("False", "True")),
+        (["nan", "1", "2"], ("1", "2", "nan")),
+        ([" a", "b ", "1"], ("1", "a", "b")),
+    ],
+)
+def test_labels_are_numbers_only_where_they_are_written_as_such(
+    tmp_path: Path, labels: list[str], classes: tuple[str, ...]
+) -> None:
+    rows = "".join(f"{i % 7}.5,{labels[i % 3]}\n" for i in range(60))
+    (tmp_path / "t.csv").write_text(f"a, y \n{rows}")
+    dataset = Csv(str(tmp_path / "t.csv"), target="y").load(0)
+    assert dataset.classes == classes

@@ -229,6 +229,13 @@ def test_folders_that_are_no_classes_are_refused(tmp_path: Path) -> None:
     assert_shows(refusal(ImageFolder(str(tmp_path))), "has a folder test and no folder train")
 
 
+def test_two_folders_of_one_split_are_refused(tmp_path: Path) -> None:
+    for name in ("train", "val", "Validation"):
+        write_images(tmp_path / name, 0)
+    said = "has two folders of one split, Validation and val; keep one of them there"
+    assert_shows(refusal(ImageFolder(str(tmp_path))), said)
+
+
 def test_a_size_below_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="got -1"):
         ImageFolder("x", size=-1)

@@ -117,7 +117,8 @@ def test_the_rows_of_a_table_get_the_classes_of_the_evaluation(tmp_path: Path) -
 REFUSED = {
     "": "the table is empty",
     "width,height\n1,2": "there is no column 'colour'",
-    "width,height,colour\n1,tall,red": "column 'height' has 'tall' in row 1; leave a missing number empty",
+    "width,height,colour\n1,tall,red": "column 'height' has 'tall' in row 1, which is no number",
+    "width,height,width,colour\n1,2,3,red": "there is more than one column 'width'",
     "width,height,colour\n1,2,red,4": "row 1 has 4 fields, and there are 3 columns",
     "width;height;colour\n1;2;red": "there is one column; they should have ',' between them",
     "width,height,colour\ninf,2,red": "samples must be finite numbers; some are NaN or infinite",

@@ -30,7 +30,10 @@ class NamedArrays(Source):
     def task(self) -> tuple[Shape, int]:
         names = self._names()
         labels = [np.atleast_1d(self.read(name)) for name in names if name.startswith("y")]
-        return self.shape(names[0])[1:], len(np.unique(np.concatenate(labels)))
+        shape = self.shape(names[0])
+        if 0 in shape[1:]:
+            raise ValueError(f"{self.path}: {names[0]} must be of shape (n, features...), got {shape}")
+        return shape[1:], len(np.unique(np.concatenate(labels)))
 
     def load(self, seed: int) -> Dataset:
         names = self._names()

@@ -18,6 +18,7 @@ from nas.plugins import nearest
 MOST_CATEGORIES = 100
 NUMERIC = 0.8  # a column with words and with numbers in more of its rows than this is one of numbers
 MARKERS = {"?", "-", "--", ".", "na", "n/a", "nan", "nil", "none", "null", "missing", "unknown"}  # beside numbers alone
+LEADING = r"[+-]?0\d"
 Replaced = tuple[str, str]  # a pattern, and what stands for it in a number
 SIGNS = r"[$€£¥] *(?=[\d-])|(?<=\d) *[%$€£¥]$", ""
 COMMA = ",", "."
@@ -55,8 +56,8 @@ def read(path):
             raise ValueError(f"row {number} has {len(row)} fields, and there are {len(names)} columns")
     features = []
     for column in CONFIG["reading"]["columns"]:
-        if column["name"] not in names:
-            raise ValueError(f"there is no column {column['name']!r}")
+        if (times := names.count(column["name"])) != 1:
+            raise ValueError(f"there is {'no' if not times else 'more than one'} column {column['name']!r}")
         place = names.index(column["name"])
         words = [row[place].strip() if place < len(row) else "" for row in rows]
         words = ["" if word in CONFIG["reading"]["missing"] else word for word in words]
@@ -71,7 +72,7 @@ def numbers(words, name, median):
         try:
             found.append(float(known.get(word.lower(), word)))
         except ValueError:
-            raise ValueError(f"column {name!r} has {word!r} in row {row}; leave a missing number empty") from None
+            raise ValueError(f"column {name!r} has {word!r} in row {row}, which is no number") from None
     return [found]
 
 
@@ -157,8 +158,10 @@ class Csv(Source):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the line of names
-                frame = read(path, index_col=False, low_memory=False)
-                names = read(path, header=None, nrows=1, dtype=str).iloc[0].dropna().str.strip()
+                names = read(path, header=None, nrows=1, dtype=str).iloc[0].dropna()
+                label = {name: str for name in names if name.strip() == self.target}
+                frame = read(path, index_col=False, low_memory=False, dtype=label)
+                names = names.str.strip()
         except UnicodeDecodeError as error:
             raise ValueError(f"{self.path} is not UTF-8: {one_line(error)}; save it as UTF-8") from None
         except pd.errors.EmptyDataError:
@@ -184,15 +187,14 @@ class Csv(Source):
         return frame
 
     def _labels(self, column: Any) -> Array:
-        words = column.dtype.kind not in "iubf"
-        missing = np.flatnonzero(column.isna() | (words & (column.astype(str).str.strip() == "")))
+        words = column.astype(str).str.strip()
+        missing = np.flatnonzero(column.isna() | (words == ""))
         if len(missing):
             raise ValueError(
                 f"{self.path}: column {self.target!r} is empty in {len(missing):,} of {len(column):,} rows, "
                 f"first in row {missing[0] + 1}; remove them"
             )
-        y: Array = column.to_numpy()
-        return np.array([str(label).strip() for label in y]) if words else y
+        return _labels(words)
 
     def _feature(self, name: str, column: Any) -> tuple[Array, list[str]]:
         """The features of a column, float64 (n, one or one for each category), and its categories."""
@@ -236,6 +238,18 @@ class Csv(Source):
     def _refused(self, name: str, why: str, remedy: str = "") -> ValueError:
         other = f"{remedy}, or " if remedy else ""
         return ValueError(f"{self.path}: column {name!r} {why}; {other}leave it out by drop={name}")
+
+
+def _labels(words: Any) -> Array:
+    """Labels that are all numbers as numbers, in their order; those that are true and false so; others as words."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(words, errors="coerce").to_numpy()
+    code = words.str.match(LEADING).any()  # 01 is not 1
+    if numbers.dtype.kind in "iuf" and np.isfinite(numbers).all() and not code:
+        return np.asarray(numbers)
+    lower = words.str.lower()
+    return np.asarray(lower == "true") if lower.isin(["true", "false"]).all() else np.array(words.tolist())
 
 
 def _odd(words: Array, made: tuple[Replaced, ...]) -> Array:

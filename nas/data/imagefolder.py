@@ -20,7 +20,8 @@ from nas.ops import Scalar, Shape
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 GREY = ("L", "1")
 MODES = (*GREY, "RGB", "RGBA", "P", "PA", "LA", "CMYK", "YCbCr")  # 8 bits a channel; others would be cut off
-SPLITS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+SPLITS = {"train": "train(ing)?", "validation": "val|valid|validation|dev", "test": "test(ing)?"}
+SUFFIX = "([ _-]?(set|data|images|split))?"  # of the folder of a split
 READ = '''
 def read(path):
     """The pixels of an image, (1, channels, height, width)."""
@@ -51,9 +52,9 @@ class Files(NamedTuple):
 class ImageFolder(Source):
     """`imagefolder:DIR`. Samples (channels, height, width) in 0..1: one channel where every image is grey, else RGB.
 
-    A split is what its folder says. Where there is no validation folder it is held out of the training images, where
-    there is no test folder it is half of the validation images, where there is neither, nor a folder train, all
-    images are split 60/20/20: always stratified, by the seed.
+    A split is what its folder says, `Training` and `test_set` too. Where there is no validation folder it is held out
+    of the training images, where there is no test folder it is half of the validation images, where there is neither,
+    nor a folder train, all images are split 60/20/20: always stratified, by the seed.
 
     Images are mirrored in training unless the name of a class is one character, a number, or says left or right.
 
@@ -101,7 +102,7 @@ class ImageFolder(Source):
     def _found(self) -> tuple[tuple[str, ...], dict[str, Files]]:
         """The classes, and the files of each split; of data without one, those of `all`."""
         root = folder(self.path, USAGE)
-        names = {split: next((n for n in names if (root / n).is_dir()), "") for split, names in SPLITS.items()}
+        names = {split: _named(root, pattern) for split, pattern in SPLITS.items()}
         if not names["train"] and (some := names["validation"] or names["test"]):
             raise ValueError(f"{root} has a folder {some} and no folder train; {USAGE}")
         folders = {split: root / name for split, name in names.items() if name} if names["train"] else {"all": root}
@@ -150,6 +151,15 @@ class ImageFolder(Source):
                 )
             row[:] = image.reshape(height, width, channels).transpose(2, 0, 1)
         return pixels
+
+
+def _named(root: Path, pattern: str) -> str:
+    """The folder in `root` of such a name, in capitals or not; '' where there is none."""
+    entries = [entry.name for entry in visible(root) if entry.is_dir()]
+    found = [name for name in entries if re.fullmatch(f"({pattern}){SUFFIX}", name, re.IGNORECASE)]
+    if len(found) > 1:
+        raise ValueError(f"{root} has two folders of one split, {found[0]} and {found[1]}; keep one of them there")
+    return found[0] if found else ""
 
 
 def _classes(parent: Path) -> dict[str, list[Path]]:
