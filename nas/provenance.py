@@ -58,8 +58,8 @@ def run_name(identity: Mapping[str, Any]) -> str:
     return "-".join([re.sub(r"[^\w.]+", "_", str(part)).strip("_")[:40] for part in parts] + [short])
 
 
-def config(options: Options, dataset: Dataset) -> dict[str, Any]:
-    """config.yaml: the options as `--config` reads them, and a record of where they ran.
+def config(options: Options, dataset: Dataset, epoch: int) -> dict[str, Any]:
+    """config.yaml: the options as `--config` reads them, and a record of where they ran; `epoch` has so many samples.
 
     Passwords in the addresses of monitors are left out: it is served, sent to trackers, and passed on with the run.
     """
@@ -71,6 +71,7 @@ def config(options: Options, dataset: Dataset) -> dict[str, Any]:
         "data": {
             "fingerprint": dataset.fingerprint,
             "samples": [len(part) for part in (dataset.train, dataset.validation, dataset.test)],
+            "samples_of_an_epoch": epoch,
             "input_shape": list(dataset.input_shape),
             "classes": len(dataset.classes),
         },

@@ -59,7 +59,10 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
         training = kind(dataset, stopping, objectives=options.objective, **how)
         problem = problem.sized(training.searched[0].samples)
         same = identity(options, dataset)
-        path, facts = options.out or Path("runs") / run_name(same), config(options, dataset)
+        path, facts = (
+            options.out or Path("runs") / run_name(same),
+            config(options, dataset, training.searched[0].samples),
+        )
         directory = RunDirectory(path, facts, same)
         try:
             named, notices = open_monitors(options.monitors, path, facts)

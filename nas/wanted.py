@@ -137,12 +137,18 @@ class Wanted:
             options = read_yaml(str(config))
             if options.get("data") in ARRAYS:
                 options["data"] = self._arrays()
-            return Problem.of(Options.of(options)).space.replay(choices).architecture
+            space = Problem.of(Options.of(options)).space.sized(self._epoch())  # which offers recipes by it
+            return space.replay(choices).architecture
         except ValueError as error:
             raise ValueError(
                 f"trial {number} cannot be had, since its space cannot be made again from {config} ({error}); "
                 f"leave --trial out: the best network of {self.path} is kept as it is"
             ) from None
+
+    def _epoch(self) -> int:
+        """The samples of an epoch of the search; of a run that does not say it, those of the training part."""
+        data = Record(self.path).config.get("record", {}).get("data", {})
+        return int(data.get("samples_of_an_epoch") or (data.get("samples") or [0])[0])
 
     def _arrays(self) -> Any:
         """Arrays like those of a search that was called from Python: of their shape, with as many classes."""

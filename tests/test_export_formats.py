@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,6 +146,15 @@ def test_the_source_of_any_trial_is_the_network_that_was_trained(number: int, ru
     row = json.loads((run / "trials.jsonl").read_text().splitlines()[number])
     assert names["PARAMETERS"] == row["params"]
     assert f"validation accuracy {row['values'][0]:.4f}, trial {number}." in text
+
+
+def test_trials_of_a_search_that_was_narrowed_can_be_had(tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).normal(size=(900, 4)), np.arange(900) % 3
+    np.savez(tmp_path / "data.npz", X=x, y=y)
+    told: dict[str, Any] = {"only": "width,depth", "trials": 2, "epochs": 1, "final_epochs": 0, "baseline": False}
+    nas.search(budget="20K", data=f"npz:{tmp_path}/data.npz", workers=0, out=tmp_path / "run", **told)
+    for number in range(2):
+        assert export(tmp_path / "run", "source", trial=number, out=tmp_path / "model.py").is_file()
 
 
 def test_a_trial_whose_weights_were_kept_has_every_format(run: Path, tmp_path: Path) -> None:

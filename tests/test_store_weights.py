@@ -165,7 +165,7 @@ def dataset() -> Dataset:
 )
 def test_config_yaml_can_be_given_to_config_again(tmp_path: Path, given: dict[str, Any]) -> None:
     options = Options.of({"budget": "50K", "out": str(tmp_path / "here"), **given})
-    RunDirectory(tmp_path / "here", config(options, dataset()), identity(options, dataset())).close()
+    RunDirectory(tmp_path / "here", config(options, dataset(), 60), identity(options, dataset())).close()
     again = Options.of(read_yaml(str(tmp_path / "here" / "config.yaml")))
     assert again == options
     assert identity(again, dataset()) == identity(options, dataset())
@@ -174,13 +174,13 @@ def test_config_yaml_can_be_given_to_config_again(tmp_path: Path, given: dict[st
 
 def test_a_password_in_a_monitors_address_is_left_out_of_config_yaml_and_of_nothing_else() -> None:
     options = Options.of({"budget": "50K", "monitors": {"mlflow": "https://me:PASSWORD@host:5000/x", "nni": "8080"}})
-    assert config(options, dataset())["monitors"] == {"mlflow": "https://host:5000/x", "nni": "8080"}
+    assert config(options, dataset(), 60)["monitors"] == {"mlflow": "https://host:5000/x", "nni": "8080"}
     assert options.monitors["mlflow"] == "https://me:PASSWORD@host:5000/x"
 
 
 def test_a_class_stands_in_config_yaml_by_a_name_that_finds_it(tmp_path: Path) -> None:
     options = Options.of({"space": Line, "budget": "50K", "strategy": nas.Strategy})
-    RunDirectory(tmp_path, config(options, dataset()), identity(options, dataset())).close()
+    RunDirectory(tmp_path, config(options, dataset(), 60), identity(options, dataset())).close()
     again = read_yaml(str(tmp_path / "config.yaml"))
     assert (again["space"], again["strategy"]) == ("toy:Line", "nas.strategy:Strategy")
     problem = Problem.of(Options.of({**again, "data": "digits", "strategy": "random"}))
