@@ -49,8 +49,13 @@ class Result:
 
     @property
     def front(self) -> list[Trial]:
-        """The trials that no other dominates: with several objectives the trade-offs, best accuracy first."""
-        return front([*self.trials, *self.baseline])
+        """The trials that no other dominates: with several objectives the trade-offs, best accuracy first.
+
+        Of shared weights those of the last round: values of others are by other weights.
+        """
+        trials = [trial for trial in (*self.trials, *self.baseline) if trial.values]
+        furthest = max((trial.candidate.progress for trial in trials), default=1.0)
+        return front(trial for trial in trials if trial.candidate.progress == furthest)
 
     @property
     def chosen(self) -> str:

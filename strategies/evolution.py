@@ -62,5 +62,6 @@ class Evolution(Strategy):
             self.population.append(trial)
 
     def _tournament(self, rng: np.random.Generator) -> Candidate:
+        """The best of `sample` different ones; the paper may draw one twice, which lets weaker ones win more often."""
         entrants = rng.choice(len(self.population), size=min(self.sample, len(self.population)), replace=False)
         return max((self.population[i] for i in entrants), key=lambda trial: trial.value).candidate

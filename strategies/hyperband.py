@@ -10,7 +10,7 @@ import numpy as np
 from nas.dataset import Dataset
 from nas.recipe import Recipe
 from nas.space import Candidate, SearchSpace
-from nas.strategy import Strategy
+from nas.strategy import Exhausted, Strategy
 from nas.trial import Trial
 from strategies._rungs import EPOCHS, levels
 from strategies.asha import Asha
@@ -55,8 +55,13 @@ class Hyperband(Strategy):
                 return promotion
         drawn = [candidate for candidate in pending if not self._promoted(candidate)]
         begun = self.begun + Counter(self._begins(candidate) for candidate in drawn)
-        behind = min(range(len(self.shares)), key=lambda b: (begun[b] + 1) / self.shares[b])
-        return self.brackets[behind].draw(rng, drawn)
+        exhausted = Exhausted()
+        for behind in sorted(range(len(self.shares)), key=lambda b: (begun[b] + 1) / self.shares[b]):
+            try:
+                return self.brackets[behind].draw(rng, drawn)
+            except Exhausted as error:  # the others may have more
+                exhausted = error
+        raise exhausted
 
     def tell(self, trial: Trial) -> None:
         candidate, begins = trial.candidate, self._begins(trial.candidate)

@@ -66,6 +66,14 @@ def test_halving_around_a_grid_still_promotes_when_the_grid_is_done(search: Sear
     assert len(trials) - len(lowest) >= ALL // 3  # asked early, some are not of the best third in the end
 
 
+def test_hyperband_goes_on_with_the_other_brackets_when_the_grid_of_one_is_done(search: Search) -> None:
+    trials = search("hyperband:inner=grid,least=3", trials=700)
+    begun = {
+        fidelity: values(t.candidate for t in trials if t.candidate.fidelity == fidelity) for fidelity in (1 / 3, 1)
+    }
+    assert [len(set(map(str, found))) for found in begun.values()] == [ALL, ALL]
+
+
 def test_what_is_in_training_is_not_asked_for_again() -> None:
     grid, candidates = Grid(line()), list(line())
     assert grid.ask(np.random.default_rng(0), candidates[:-1]) == candidates[-1]

@@ -256,8 +256,9 @@ def test_strategies_search_with_shared_weights(tmp_path: Path, strategy: str) ->
 
 
 def test_a_front_of_several_objectives_is_found_with_shared_weights(tmp_path: Path) -> None:
-    result = search(tmp_path / "run", strategy="nsga2", objective="accuracy,-params,-flops", one_shot={"rounds": 1})
-    assert result.front
+    result = search(tmp_path / "run", strategy="nsga2", objective="accuracy,-params,-flops", one_shot={"rounds": 2})
+    assert {trial.candidate.progress for trial in result.front} == {1.0}  # of the last round
+    assert {trial.candidate.progress for trial in result.trials} == {0.5, 1.0}
     assert all(len(t.values) == 3 and -t.values[1] == t.params for t in result.trials)
 
 

@@ -169,7 +169,7 @@ def test_config_yaml_can_be_given_to_config_again(tmp_path: Path, given: dict[st
     again = Options.of(read_yaml(str(tmp_path / "here" / "config.yaml")))
     assert again == options
     assert identity(again, dataset()) == identity(options, dataset())
-    RunDirectory(tmp_path / "here", config(again, dataset()), identity(again, dataset())).close()
+    RunDirectory(tmp_path / "here", config(again, dataset(), 60), identity(again, dataset())).close()
 
 
 def test_a_password_in_a_monitors_address_is_left_out_of_config_yaml_and_of_nothing_else() -> None:

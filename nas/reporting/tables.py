@@ -165,7 +165,8 @@ def ablation(run: Run, best: Tried, effects: Sequence[tuple[str, Sequence[Effect
 def trade_offs(run: Run) -> Table | None:
     """The networks that no other beats in everything, where there are several objectives."""
     names = [str(name) for name in run.config.get("objective") or ()]
-    best = front(row for row in run.tried if len(row.values) == len(names) > 1)
+    tried = run.trained if run.shared else run.tried  # of shared weights what the last round has seen
+    best = front(row for row in tried if len(row.values) == len(names) > 1)
     others = [n for n, name in enumerate(names) if name not in (ACCURACY, PARAMS)]
     rows = [
         (
