@@ -78,10 +78,8 @@ class Wanted:
 
         Raises `ValueError` where its weights were not kept, or are damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         from nas.network import Network
+        from nas.weights import load_weights
 
         network = Network(self.architecture)
         remedy = (
@@ -94,10 +92,8 @@ class Wanted:
             )
         if not self.weights.is_file():
             raise ValueError(f"{self.weights} is missing; {remedy}")
-        try:
-            network.load_state_dict(load_file(self.weights))
-        except (OSError, SafetensorError, RuntimeError):
-            raise ValueError(f"{self.weights} is damaged, or of another network; {remedy}") from None
+        if not load_weights(network, self.weights):
+            raise ValueError(f"{self.weights} is damaged, or of another network; {remedy}")
         return network.eval()
 
     @cached_property

@@ -78,8 +78,9 @@ def test_weights_that_are_damaged_missing_or_of_another_network_are_refused(tmp_
     out.write_text("an earlier file")
     whole = weights.read_bytes()
     before = {file.name for file in tmp_path.iterdir()}
-    for length in (0, 4, 60, len(whole) // 2, len(whole) - 1):
-        weights.write_bytes(whole[:length])
+    other_number = bytes([*whole[:-1], whole[-1] ^ 0x40])
+    for damaged in (*(whole[:length] for length in (0, 4, 60, len(whole) // 2, len(whole) - 1)), other_number):
+        weights.write_bytes(damaged)
         with pytest.raises(
             ValueError, match=r"weights\.safetensors is damaged, or of another network; run the search's comm"
         ):

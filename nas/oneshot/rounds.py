@@ -32,7 +32,7 @@ from nas.placement import Placement
 from nas.space import Candidate, SearchSpace
 from nas.store import RunDirectory, TrialLog
 from nas.trial import Row, Trial
-from nas.weights import intact
+from nas.weights import read_weights
 
 POOL = 500  # networks drawn for the first round
 TEACHING = 0.7  # of the search's time, what the training of the shared weights may take
@@ -97,7 +97,7 @@ class Rounds:
     def _trained(self, number: int, log: TrialLog) -> Path:
         """The weights of a round. Where they are not whole they are trained again, with the same trials to the same."""
         file, began = self._file(number), time.monotonic()
-        if number < len(self.plan) and "elapsed" in self.plan[number] and intact(file):
+        if number < len(self.plan) and "elapsed" in self.plan[number] and read_weights(file) is not None:
             return file
         before = self._trained(number - 1, log) if number else None
         self.folder.mkdir(exist_ok=True)
