@@ -57,12 +57,9 @@ def run(options: Options, console: Console, verbosity: int = -1, monitors: Seque
         how: dict[str, Any] = {name: getattr(options, name) for name in ("sample", "folds", "seed", "fused")}
         kind = Training if options.one_shot is None else OneShot
         training = kind(dataset, stopping, objectives=options.objective, **how)
-        problem = problem.sized(training.searched[0].samples)
-        same = identity(options, dataset)
-        path, facts = (
-            options.out or Path("runs") / run_name(same),
-            config(options, dataset, training.searched[0].samples),
-        )
+        samples = training.searched[0].samples  # of an epoch
+        problem, same = problem.sized(samples), identity(options, dataset)
+        path, facts = options.out or Path("runs") / run_name(same), config(options, dataset, samples)
         directory = RunDirectory(path, facts, same)
         try:
             named, notices = open_monitors(options.monitors, path, facts)
