@@ -33,12 +33,13 @@ def draw(architecture: Architecture, path: str | Path, *, full: bool = False) ->
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("what", type=click.Path(path_type=Path))
-@click.option("--trial", type=click.IntRange(0), metavar="N", help="Trial N of the run, in place of its best network.")
+@click.option("--trial", metavar="N", help="Trial N of the search, or 'random N', in place of the best network.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="FILE.svg (architecture.svg, beside it).")
 @click.option("--full", is_flag=True, help="Every layer in its place; by default what repeats is drawn once.")
-def command(what: Path, trial: int | None, out: Path | None, full: bool) -> None:
+def command(what: Path, trial: str | None, out: Path | None, full: bool) -> None:
     """Draw a network: the best of the run directory WHAT, or that of a config.json or of the folder it is in."""
-    wanted, number = Wanted(what, trial), "" if trial is None else f"-trial{trial}"
+    wanted = Wanted(what, trial)
+    number = f"-{wanted.name}" if wanted.name else ""
     click.echo(draw(wanted.architecture, out or wanted.folder / f"architecture{number}.svg", full=full))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +86,7 @@ class Training:
 
         Those that `nas.train.fused` can train as one must be alike in its sense.
         """
-        began, watches = time.perf_counter(), [job.watch() for job in jobs]
+        watches = [job.watch() for job in jobs]
         fits: list[list[Fitted]] = [[] for _ in jobs]
         cuts, left = [self.whole] if jobs[0].final else self.searched, list(range(len(jobs)))
         for fold, cut in enumerate(cuts, 1):
@@ -99,8 +98,7 @@ class Training:
                 fits[n].append(found)
                 left = sorted([*left, n])
                 if fold == len(cuts):
-                    seconds = None if len(jobs) > 1 else time.perf_counter() - began
-                    yield n, self._outcome(jobs[n], fits[n], len(jobs), seconds)
+                    yield n, self._outcome(jobs[n], fits[n], len(jobs))
 
     def _train(self, jobs: Sequence[Numbered], cut: Cut, fold: int) -> Iterator[tuple[int, Fitted | Exception]]:
         """On one cut of the data, as they end."""
@@ -186,8 +184,8 @@ class Training:
         except Exception as error:
             return error
 
-    def _outcome(self, job: Job, fits: Sequence[Fitted], together: int, seconds: float | None) -> Outcome:
-        """What is told of a training, whose weights are kept; without `seconds` it has taken those of its curve."""
+    def _outcome(self, job: Job, fits: Sequence[Fitted], together: int) -> Outcome:
+        """What is told of a training, whose weights are kept; its seconds are those of its epochs alone."""
         value = fmean(fit.best["val_accuracy"] for fit in fits)
         if job.weights is not None and value >= job.beat and len(fits) == 1:
             save_weights(fits[0].network.state_dict(), job.weights)
@@ -197,8 +195,7 @@ class Training:
         if len(fits) > 1:
             metrics["val_accuracy_std"] = stdev(fit.best["val_accuracy"] for fit in fits)
         trained = [row for fit in fits for row in fit.curve[fit.before :]]
-        seconds = sum(row["seconds"] for row in trained) if seconds is None else seconds
-        cost = {"epochs": len(trained), "seconds": round(seconds, 4)}
+        cost = {"epochs": len(trained), "seconds": round(sum(row["seconds"] for row in trained), 4)}
         metrics = {**metrics, "best_epoch": round(fmean(fit.best_epoch for fit in fits)), **cost}
         if job.teacher is not None:
             metrics["teacher"] = job.teacher.number

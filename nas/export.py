@@ -14,7 +14,7 @@ from nas.wanted import Wanted
 FOLDER = "nas.formats"
 
 
-def export(run: str | Path, format: str, *, trial: int | None = None, out: str | Path | None = None) -> Path:
+def export(run: str | Path, format: str, *, trial: int | str | None = None, out: str | Path | None = None) -> Path:
     """Write the best network of `run` (a run directory or a best/ folder), or a trial of it; the path of the file.
 
     `format` is a file of `nas/formats/`, or `package.module:Class`. The file is written whole or not at all. Raises
@@ -48,9 +48,9 @@ def export(run: str | Path, format: str, *, trial: int | None = None, out: str |
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--format", required=True, metavar="FORMAT", help=f"{', '.join(plugins.names(FOLDER))}.")
-@click.option("--trial", type=click.IntRange(0), metavar="N", help="Trial N of the run, in place of its best network.")
+@click.option("--trial", metavar="N", help="Trial N of the search, or 'random N', in place of the best network.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="FILE (model.py, .pt, ..., beside it).")
-def command(run: Path, format: str, trial: int | None, out: Path | None) -> None:
+def command(run: Path, format: str, trial: str | None, out: Path | None) -> None:
     """Write the best network of RUN, a run directory or a best/ folder, for other programs to read.
 
     optuna writes the trials of the search instead, as a study: RUN/optuna.db.

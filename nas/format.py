@@ -20,7 +20,7 @@ class Format(ABC):
 
     def file(self, wanted: Wanted) -> Path:
         """Where it is written unless the user says otherwise."""
-        trial = "" if wanted.trial is None else f"_trial{wanted.trial}"  # no hyphen: a .py is imported
+        trial = f"_{wanted.name}" if wanted.name else ""  # no hyphen: a .py is imported
         return wanted.folder / f"model{trial}{self.ENDING}"
 
     @abstractmethod

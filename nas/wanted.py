@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,27 +12,50 @@ from typing import Any
 import numpy as np
 
 from nas.architecture import Architecture, is_scope
-from nas.record import Record, read_json
+from nas.record import LOGS, Record, read_json
 
 ARRAYS = ("builtins:tuple", "builtins:list", "nas.dataset:Arrays")  # data that config.yaml can only name
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The best network of a run, or trial `trial` of its search. Everything is read when it is first asked for.
+    """The best network of a run, or a trial of it: `12` of its search, `"random 12"` of random search beside it.
+
+    Everything is read when it is first asked for.
 
     `path` is a run directory; for the best network a best/ folder, or its config.json, will do. Where there is nothing
     at `path`, or the run has not what is asked for, `ValueError` says so.
     """
 
     path: Path
-    trial: int | None = None
+    trial: int | str | None = None
 
     def __post_init__(self) -> None:
+        _ = self._place
         if not self.path.exists():
             raise ValueError(
                 f"{str(self.path)!r} does not exist; give a run directory, or a config.json of a best/ folder"
             )
+
+    @property
+    def _place(self) -> tuple[str, int] | None:
+        """The arm of the trial that is wanted, and its number."""
+        if self.trial is None:
+            return None
+        said = re.fullmatch(r"(?:(random)[ :_-]?)?(\d{1,9})", str(self.trial).strip())
+        if said is None:
+            raise ValueError(
+                f"--trial must be the number of a trial, 12, or of random search, 'random 12', got {self.trial!r}"
+            )
+        return said[1] or "search", int(said[2])
+
+    @property
+    def name(self) -> str:
+        """What is added to the name of a file about the trial; '' for the best network."""
+        if self._place is None:
+            return ""
+        arm, number = self._place
+        return f"{'trial' if arm == 'search' else arm}{number}"
 
     @property
     def folder(self) -> Path:
@@ -40,8 +64,8 @@ class Wanted:
 
     @cached_property
     def architecture(self) -> Architecture:
-        if self.trial is not None:
-            return self._replayed(self.trial)
+        if self._place is not None:
+            return self._replayed()
         try:
             config = json.loads(self._config.read_text(encoding="utf-8"))
             architecture = Architecture.from_json(config["architecture"])
@@ -62,16 +86,22 @@ class Wanted:
         if self.trial is None:
             return {**read_json(self._config), **sizes}
         best = read_json(self.path / "best" / "config.json")
-        kept = {name: best[name] for name in ("classes", "data", "normalisation", "parameter_budget") if name in best}
-        value = {"validation_accuracy": values[0]} if (values := self._row(self.trial).get("values")) else {}
-        return {**kept, **value, "trial": self.trial, **sizes, "architecture": architecture.to_json()}
+        kept: dict[str, Any] = {
+            name: best[name] for name in ("classes", "data", "normalisation", "parameter_budget") if name in best
+        }
+        values = self._row().get("values")
+        value: dict[str, Any] = {"validation_accuracy": values[0]} if values else {}
+        arm, number = self._place or ("search", 0)
+        trial = number if arm == "search" else f"{arm} {number}"
+        return {**kept, **value, "trial": trial, **sizes, "architecture": architecture.to_json()}
 
     @property
     def weights(self) -> Path:
         """Where its weights are, if they were kept."""
-        if self.trial is None:
+        if self._place is None:
             return self._config.with_name("weights.safetensors")
-        return self.path / "weights" / "search" / f"trial-{self.trial:05d}.safetensors"
+        arm, number = self._place
+        return self.path / "weights" / arm / f"trial-{number:05d}.safetensors"
 
     def network(self) -> Any:
         """The trained `nas.network.Network`, in evaluation mode.
@@ -110,12 +140,14 @@ class Wanted:
             )
         return file
 
-    def _row(self, number: int) -> dict[str, Any]:
-        """The line of a trial in the log."""
-        log = self.path / "trials.jsonl"
+    def _row(self) -> dict[str, Any]:
+        """The line of the trial in the log of its arm."""
+        assert self._place is not None
+        arm, number = self._place
+        log = self.path / LOGS[arm]
         if not log.is_file():
             raise ValueError(
-                f"--trial needs a run directory, and {self.path} has no trials.jsonl; give the folder of a search"
+                f"--trial needs a run directory, and {self.path} has no {log.name}; give the folder of a search"
             )
         rows = _rows(log)
         if number not in rows:
@@ -123,26 +155,29 @@ class Wanted:
             raise ValueError(f"trial {number} is not in {log}, which holds {held}; give one of those as --trial")
         return rows[number]
 
-    def _replayed(self, number: int) -> Architecture:
+    def _replayed(self) -> Architecture:
         from nas.configfile import read_yaml
         from nas.options import Options
         from nas.problem import Problem
 
-        choices, config = self._row(number)["choices"], self.path / "config.yaml"
+        choices, config = self._row()["choices"], self.path / "config.yaml"
         try:
             options = read_yaml(str(config))
             if options.get("data") in ARRAYS:
                 options["data"] = self._arrays()
-            space = Problem.of(Options.of(options)).space.sized(self._epoch())  # which offers recipes by it
-            return space.replay(choices).architecture
+            space, samples = Problem.of(Options.of(options)).space, self._epoch()
+            return (space.sized(samples) if samples else space).replay(choices).architecture
         except ValueError as error:
             raise ValueError(
-                f"trial {number} cannot be had, since its space cannot be made again from {config} ({error}); "
+                f"trial {self.trial} cannot be had, since its space cannot be made again from {config} ({error}); "
                 f"leave --trial out: the best network of {self.path} is kept as it is"
             ) from None
 
     def _epoch(self) -> int:
-        """The samples of an epoch of the search; of a run that does not say it, those of the training part."""
+        """The samples of an epoch of the search, by which recipes are offered.
+
+        Of an earlier version those of the training part; 0 where the run says nothing.
+        """
         data = Record(self.path).config.get("record", {}).get("data", {})
         return int(data.get("samples_of_an_epoch") or (data.get("samples") or [0])[0])
 

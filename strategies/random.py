@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from nas.space import Candidate
+from nas.space import Candidate, SearchSpace
 from nas.strategy import Strategy
 from nas.trial import Trial
 
+REDRAWS = 10  # of a network that was asked for before: as a baseline it is to have seen as many as others
+
 
 class Random(Strategy):
-    """Draws from the space, uniformly within each depth where the space counts exactly."""
+    """Draws from the space, uniformly within each depth where the space counts exactly; no network twice, where new
+    ones are easily found.
+    """
 
     objectives = float("inf")
+
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__(space)
+        self.told: set[Hashable] = set()
 
     def ahead(self) -> float:
         return float("inf")
 
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
-        return self.space.sample(rng)
+        asked = {candidate.key for candidate in pending}
+        for _ in range(1 + REDRAWS):
+            candidate = self.space.sample(rng)
+            if candidate.key not in self.told and candidate.key not in asked:
+                break
+        return candidate
 
     def tell(self, trial: Trial) -> None:
-        """Nothing is learned."""
+        self.told.add(trial.candidate.key)

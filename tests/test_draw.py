@@ -23,6 +23,7 @@ from nas.drawing.picture import Picture, Rect, picture
 from nas.options import Options
 from nas.problem import Problem
 from nas.space import SearchSpace
+from nas.wanted import Wanted
 from search_spaces.mlp import MLP
 from search_spaces.nasbench201 import NASBench201, choices
 
@@ -203,6 +204,8 @@ def test_a_trial_is_drawn_from_its_choices(run: Path, tmp_path: Path) -> None:
         assert size(space.replay(row["choices"]).architecture) in title(tmp_path / "it.svg")
     assert main([str(run), "--trial", "0"]) == 0
     assert (run / "architecture-trial0.svg").exists()
+    with pytest.raises(ValueError, match=r"has no baseline\.jsonl"):
+        _ = Wanted(run, "random 0").architecture
 
 
 @pytest.mark.parametrize(
@@ -216,7 +219,10 @@ def test_a_trial_is_drawn_from_its_choices(run: Path, tmp_path: Path) -> None:
         (["{run}/.."], "holds no config.json and no best/config.json; give a run directory"),
         (["{run}", "--out", "network.jpg"], "a picture's file ends in .svg, .pdf, .png; got 'network.jpg'"),
         (["{run}", "--out", "{run}/no/such.svg"], "{run}/no/such.svg: No such file or directory"),
-        (["{run}", "--trial", "x"], "'x' is not a valid integer"),
+        (
+            ["{run}", "--trial", "x"],
+            "--trial must be the number of a trial, 12, or of random search, 'random 12', got 'x'",
+        ),
         ([], "Missing argument 'WHAT'"),
     ],
 )

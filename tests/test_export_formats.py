@@ -148,6 +148,18 @@ def test_the_source_of_any_trial_is_the_network_that_was_trained(number: int, ru
     assert f"validation accuracy {row['values'][0]:.4f}, trial {number}." in text
 
 
+def test_a_trial_of_random_search_is_had_by_its_name(tmp_path: Path) -> None:
+    told: dict[str, Any] = {"trials": 3, "epochs": 1, "final_epochs": 0, "baseline": True, "workers": 0}
+    run = nas.search(budget="20K", data="digits", strategy="evolution", out=tmp_path / "run", **told).path
+    rows = [json.loads(line) for line in (run / "baseline.jsonl").read_text().splitlines()]
+    for row in rows:
+        assert main([str(run), "--format", "source", "--trial", f"random {row['number']}"]) == 0
+        text = (run / f"model_random{row['number']}.py").read_text()
+        assert f"PARAMETERS = {row['params']:_}\n" in text
+        assert f"trial random {row['number']}" in text
+        assert Wanted(run, f"random{row['number']}").facts["trial"] == f"random {row['number']}"
+
+
 def test_trials_of_a_search_that_was_narrowed_can_be_had(tmp_path: Path) -> None:
     x, y = np.random.default_rng(0).normal(size=(900, 4)), np.arange(900) % 3
     np.savez(tmp_path / "data.npz", X=x, y=y)
