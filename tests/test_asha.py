@@ -236,6 +236,15 @@ def test_hyperband_begins_candidates_in_all_brackets_in_proportion(search: Searc
     assert all(abs(strategy.begun[b] - total * share / 17) <= 2 for b, share in enumerate(strategy.shares))
 
 
+def test_hyperband_begins_a_candidate_in_the_bracket_that_it_would_leave_furthest_behind() -> None:
+    strategy, pending = Hyperband(line()), list[Candidate]()  # brackets of 9, 5 and 3 in 17
+    for number in range(17):
+        pending.append(strategy.ask(np.random.default_rng(number), pending))
+    begun = [strategy.begins.index(candidate.fidelity) for candidate in pending]
+    assert begun[:5] == [0, 1, 0, 0, 2]  # by (begun + 1) / share: 1/9, 1/5, 2/9, 3/9 and 1/3
+    assert [begun.count(bracket) for bracket in range(3)] == [9, 5, 3]
+
+
 def test_a_network_that_two_brackets_draw_is_trained_once_and_neither_waits_for_it(search: Search) -> None:
     strategy = Hyperband(line(), inner="evolution")  # each bracket begins with the space's default network
     trials = search(strategy, trials=30, evaluator=Toy(failing=False))

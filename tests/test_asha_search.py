@@ -113,7 +113,7 @@ def test_one_checkpoint_stays_of_each_candidate_that_may_be_trained_on(
 def test_checkpoints_that_do_not_fit_are_given_up_worst_first_and_what_a_crash_left_is_swept(
     search: Search, checkpoint_of: Callable[[int], Path]
 ) -> None:
-    trials = search("asha:inner=random", trials=20, evaluator=Rising(), checkpoint_of=checkpoint_of)
+    trials = search("asha:inner=random", trials=20, evaluator=Rising(), checkpoint_of=checkpoint_of, seed=4)
     checkpoint_of(99).with_suffix(".partial").write_text("torn")
     KeepCheckpoints(checkpoint_of, most=35).started(trials)
     furthest = {t.candidate.lineage: t for t in trials if t.values and t.copy_of is None}
@@ -197,6 +197,12 @@ def test_an_allowance_counts_epochs_those_that_run_in_full() -> None:
     allowance.told(trial(0, candidate(4, horizon=None), epochs=3))  # it has ended early
     assert allowance.left(1)
     assert not allowance.left(2)
+
+
+def test_an_allowance_is_spent_by_a_copy_as_by_the_training_that_it_spared() -> None:
+    allowance = Allowance(epochs=16, each=8)
+    allowance.told(replace(trial(1, candidate(4), epochs=6), copy_of=0, metrics={"seconds": 0.0, "epochs": 0}))
+    assert allowance.spent == 6
 
 
 def test_a_full_training_and_a_promotion_to_the_top_are_the_same() -> None:

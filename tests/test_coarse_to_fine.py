@@ -63,6 +63,17 @@ def test_a_search_around_a_grid_ends_where_it_asks_for_nothing_new() -> None:
     assert not CoarseToFine(line(), inner="grid").exhaustive
 
 
+def test_what_is_being_trained_in_full_is_not_asked_for_again() -> None:
+    strategy = CoarseToFine(line(), first=8, coarse=0.5, best=3)
+    asked = play(strategy, 4)
+    assert len({candidate.lineage for candidate in asked}) >= 3
+    pending: list[Candidate] = []
+    for number in range(4, 7):
+        pending.append(strategy.ask(np.random.default_rng((0, number)), pending))
+    ranked = sorted({c.lineage: c for c in asked}.values(), key=score, reverse=True)
+    assert [candidate.lineage for candidate in pending] == [candidate.lineage for candidate in ranked[:3]]
+
+
 def test_one_epoch_leaves_one_fidelity() -> None:
     strategy = CoarseToFine(line(), first=4)
     strategy.plan(1)

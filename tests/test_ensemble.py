@@ -70,6 +70,12 @@ def test_an_ensemble_never_leaves_the_budget_and_is_never_worse_than_its_best_me
     assert found.accuracy >= alone
 
 
+def test_of_networks_that_say_the_same_the_smaller_is_taken_and_of_equal_ones_the_first() -> None:
+    probabilities, labels = guesses(5, networks=4)
+    probabilities[:] = probabilities[0]
+    assert set(select(probabilities, labels, [30, 20, 20, 25], 100).shares) == {1}
+
+
 def test_small_networks_together_beat_a_large_one_that_leaves_no_room() -> None:
     """Greedily the large one would be taken first, and fill the budget."""
     probabilities, labels = guesses(3, networks=4)
@@ -195,6 +201,13 @@ def test_the_average_of_epochs_is_their_mean() -> None:
     batches = [torch.randn(8, 4)]
     average = snapshots.finish(lambda: batches)["average"]
     assert float(next(iter(average.values())).mean()) == 7.5  # of epochs 7 and 8
+
+
+def test_one_epoch_is_no_average() -> None:
+    snapshots = Snapshots(Network(MLP((4,), 2).default().architecture), Recipe(), epochs=4)
+    for epoch in range(1, 5):
+        snapshots.after(epoch)
+    assert "average" not in snapshots.finish(lambda: [torch.randn(8, 4)])
 
 
 def test_a_teacher_says_what_its_members_say_on_average() -> None:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from toy import Line, line, rows, timeless
 
 import nas
+from nas.architecture import Sketch
 from nas.candidate import Candidate
 from nas.dataset import Arrays, Dataset
 from nas.evaluate import Stopping
@@ -131,6 +132,17 @@ def test_an_evaluation_changes_neither_the_weights_nor_torch_s_chance(tmp_path: 
         made(job)
     assert weights.read_bytes() == before
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_dropout_has_no_part_in_what_a_network_is_worth(tmp_path: Path) -> None:
+    made, weights = evaluator(tmp_path)
+    worth = list[tuple[float, ...]]()
+    for p in (0.0, 0.9):
+        net = Sketch((6,))
+        x = net("dropout", net("relu", net("batchnorm", net("linear", net.input, out=8))), p=p)
+        x = net("relu", net("batchnorm", net("linear", x, out=8)))
+        worth += values([made(Job(0, Candidate(net.done(net("linear", x, out=3)), Recipe(), ()), 0, shared=weights))])
+    assert worth[0] == worth[1]
 
 
 def test_other_weights_in_the_same_file_are_read_again(tmp_path: Path) -> None:
