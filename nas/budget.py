@@ -26,21 +26,41 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
 class Described(Protocol):
     """A search space."""
 
+    classes: int
+
     def describe(self, choose: Choose) -> Architecture: ...
 
 
 def described(space: Described, choose: Choose) -> Architecture:
-    """`space.describe(choose)`. Raises `ValueError` where a fork has no options, or what is returned is no network."""
+    """`space.describe(choose)`. Raises `ValueError` where a fork, or what is returned, is not what it must be."""
+    names = set[str]()
 
     def asked(name: str, options: Sequence[Scalar]) -> Scalar:
+        if name in names:
+            raise ValueError(f"space {space} asks {name!r} twice in one draw; give each fork its own name")
+        if not isinstance(name, str) or not _listed(options):
+            raise ValueError(
+                f"space {space} asks choose({name!r}, {options!r}); it takes a name and a tuple of options"
+            )
         if not len(options):
             raise ValueError(f"space {space} asks {name!r} with no options; give it one at least")
+        names.add(name)
         return choose(name, options)
 
     found: object = space.describe(asked)
     if not isinstance(found, Architecture):
         raise ValueError(f"describe of space {space} must return net.done(...), got {found!r}")
+    if (end := found.shapes[-1]) != (space.classes,):
+        raise ValueError(
+            f"a network of space {space} ends in shape {end}, for {space.classes} classes; end with out=self.classes"
+        )
     return found
+
+
+def _listed(options: object) -> bool:
+    """Whether these are options that can be counted and taken by position."""
+    odd = isinstance(options, str | Mapping)
+    return hasattr(options, "__len__") and hasattr(options, "__getitem__") and not odd
 
 
 class BudgetError(ValueError):

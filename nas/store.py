@@ -123,6 +123,10 @@ class RunDirectory:
             self._lock.acquire(timeout=0.5)  # whoever watches holds it for an instant, to see whether we do
         except Timeout:
             raise ValueError(f"another process is searching in {path}; wait for it or give another --out") from None
+        except OSError as error:
+            raise ValueError(
+                f"the run directory {str(path)!r} cannot be written: {error.strerror}; give another --out"
+            ) from None
         try:
             self._check(identity)
         except ValueError:
@@ -145,6 +149,10 @@ class RunDirectory:
         differing = [key for key in {**identity, **there} if there.get(key) != identity.get(key)]
         if len(differing) > 1 and "fingerprint" in differing:
             differing.remove("fingerprint")  # it follows from the data and the seed
+        if differing == ["fingerprint"]:
+            raise ValueError(
+                f"{self.path} holds a search on other data of this name, which has changed; give another --out"
+            )
         if differing:
             shown = "; ".join(f"{key} is {there.get(key)!r} there and {identity.get(key)!r} now" for key in differing)
             raise ValueError(f"{self.path} holds another search ({shown}); give another --out, or the same options")

@@ -42,7 +42,8 @@ class Table(SearchSpace):
     def describe(self, choose: Choose) -> Architecture:
         net = Sketch(self.input_shape)
         place = tuple(int(choose(name, (0, 1))) for name in "abcde")
-        return net.done(net("linear", net.input, out=int(self.costs[place]), bias=False))
+        self.classes = int(self.costs[place])  # as many as parameters
+        return net.done(net("linear", net.input, out=self.classes, bias=False))
 
     def recipe(self, choose: Choose) -> Recipe:
         return Recipe()

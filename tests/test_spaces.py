@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from nas import plugins
-from nas.architecture import Architecture, Sketch
-from nas.budget import Budget, BudgetError, Choose
+from nas.architecture import Architecture
+from nas.budget import Budget, BudgetError
 from nas.narrow import Narrowing, family
 from nas.network import Network
 from nas.recipe import DEFAULTS, Recipe
@@ -289,27 +289,3 @@ def test_listing_a_space_gives_each_network_that_fits_once(
     assert len(listed) == len(set(listed))
     assert set(listed) == fitting
     assert 0 < len(fitting) < len({values for values, _ in everything})
-
-
-def test_mistakes_of_ones_own_space_get_one_sentence() -> None:
-    class Typo(SearchSpace):
-        def describe(self, choose: Choose) -> Architecture:
-            net = Sketch(self.input_shape)
-            return net.done(net("flaten", net.input))
-
-    class Forgetful(SearchSpace):
-        def describe(self, choose: Choose) -> Architecture:  # type: ignore[return]  # what is forgotten
-            choose("width", (1, 2))
-
-    class Empty(SearchSpace):
-        def describe(self, choose: Choose) -> Architecture:
-            net = Sketch(self.input_shape)
-            return net.done(net("linear", net("flatten", net.input), out=choose("width", ())))
-
-    rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match=r"there is no layer 'flaten'; did you mean 'flatten'\?"):
-        Typo((1, 8, 8), 10).sample(rng)
-    with pytest.raises(ValueError, match=r"describe of space .* must return net\.done\(\.\.\.\), got None"):
-        Forgetful((1, 8, 8), 10, Budget(5000)).sample(rng)
-    with pytest.raises(ValueError, match=r"asks 'width' with no options"):
-        Empty((1, 8, 8), 10, Budget(5000)).sample(rng)

@@ -130,7 +130,7 @@ def test_a_simulated_search_is_that_of_the_study(spec: str, tmp_path: Path) -> N
     log.close()
     shown = [[(t.number, t.candidate.values, t.values, t.copy_of) for t in kept.told] for kept in (simulated, real)]
     assert shown[0] == shown[1]
-    assert any(t.copy_of is not None for t in real.told)
+    assert any(t.copy_of is not None for t in real.told) or spec == "random"  # which draws none twice
 
 
 def test_the_incumbent_is_the_first_of_those_that_look_best() -> None:

@@ -1,0 +1,54 @@
+"""Mistakes in a space of one's own get one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nas.architecture import Architecture, Sketch
+from nas.budget import Budget, Choose
+from nas.space import SearchSpace
+
+
+def test_mistakes_of_ones_own_space_get_one_sentence() -> None:
+    class Typo(SearchSpace):
+        def describe(self, choose: Choose) -> Architecture:
+            net = Sketch(self.input_shape)
+            return net.done(net("flaten", net.input))
+
+    class Forgetful(SearchSpace):
+        def describe(self, choose: Choose) -> Architecture:  # type: ignore[return]  # what is forgotten
+            choose("width", (1, 2))
+
+    class Empty(SearchSpace):
+        def describe(self, choose: Choose) -> Architecture:
+            net = Sketch(self.input_shape)
+            return net.done(net("linear", net("flatten", net.input), out=choose("width", ())))
+
+    class Odd(SearchSpace):
+        def describe(self, choose: Any) -> Architecture:
+            net = Sketch(self.input_shape)
+            x = net("flatten", net.input)
+            while asked and choose(*asked):
+                x = net("linear", x, out=4)
+            return net.done(net("linear", x, out=self.classes + 1))
+
+    odd: list[tuple[tuple[Any, ...], str]] = [
+        (("more", (True, True)), r"asks 'more' twice in one draw; give each fork its own name"),
+        (("more", {4}), r"asks choose\('more', \{4\}\); it takes a name and a tuple of options"),
+        (("more", 4), r"asks choose\('more', 4\)"),
+        ((3, (4, 8)), r"asks choose\(3, \(4, 8\)\)"),
+        ((), r"ends in shape \(11,\), for 10 classes; end with out=self\.classes"),
+    ]
+    for asked, said in odd:
+        with pytest.raises(ValueError, match=said):
+            Odd((1, 8, 8), 10, Budget(5000)).sample(np.random.default_rng(1))
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match=r"there is no layer 'flaten'; did you mean 'flatten'\?"):
+        Typo((1, 8, 8), 10).sample(rng)
+    with pytest.raises(ValueError, match=r"describe of space .* must return net\.done\(\.\.\.\), got None"):
+        Forgetful((1, 8, 8), 10, Budget(5000)).sample(rng)
+    with pytest.raises(ValueError, match=r"asks 'width' with no options"):
+        Empty((1, 8, 8), 10, Budget(5000)).sample(rng)
