@@ -171,10 +171,17 @@ class Sketch:
         if op not in OPS and op not in NOTHING:
             raise ValueError(f"there is no layer {op!r}; {nearest(op, OPS)}")
         shapes = self.shapes
+        if odd := [i for i in inputs if not (isinstance(i, int) and 0 <= i < len(shapes))]:
+            raise ValueError(
+                f"{op} is put on {odd[0]!r}, which is no layer of this sketch; give what net(...) returned"
+            )
         if op in NOTHING and NOTHING[op](shapes[inputs[0]], **attrs):
             return inputs[0]
         pairs = tuple(attrs.items())
-        self._measured.append(measure(op, pairs, *[shapes[i] for i in inputs]))
+        try:
+            self._measured.append(measure(op, pairs, *[shapes[i] for i in inputs]))
+        except TypeError as error:  # an option that it has not, or one that it lacks
+            raise ValueError(f"layer {op} with {attrs} on {len(inputs)} layer(s): {error}") from None
         shapes.append(self._measured[-1][0])
         self.nodes.append(Node(op, inputs, pairs, self._scope))
         return len(shapes) - 1

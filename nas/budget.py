@@ -19,6 +19,7 @@ Choose = Callable[[str, Sequence[Scalar]], Scalar]  # what a space calls at a fo
 Pick = Callable[[Sequence[Scalar]], Scalar]
 UNLIMITED = 10**15  # parameters: no budget
 _TRIES = 200  # random completions tried for a fill
+_SWEEPS = 100  # of all forks, after which the cheapest answers are taken to be found; a few suffice
 _MEMO = 100_000  # witnesses kept
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
 
@@ -178,8 +179,10 @@ class LookAhead:
             self._cheapest = self._full(min(found, key=self._params))
 
     def _descend(self, taken: Mapping[str, Scalar], start: Mapping[str, Scalar] | None = None) -> dict[str, Scalar]:
-        answers, before = {**(self._cheapest if start is None else start), **taken}, None
-        while before != (before := self._params(answers)):
+        answers, before = {**(self._cheapest if start is None else start), **taken}, -1
+        for _ in range(_SWEEPS):  # of a describe that goes by more than its choices it would never end
+            if before == (before := self._params(answers)):
+                break
             answers = self._sweep(answers, taken, key=lambda params: -params)
         return answers
 

@@ -16,6 +16,10 @@ WIDEST = 5.0  # points: half the 95 % interval of an accuracy measured on the va
 ACCURACY = 0.8  # at which that interval is taken
 UNEVEN = 5.0  # samples of the most frequent class for one of the rarest
 WORTHLESS = 0.5  # of a part: more of it than this must not be known to the training, or unknown to it
+USUAL, OUTLYING = 0.9, 10.0  # share of a feature's values; how far another is, in all of theirs, so that they vanish
+LEAST_SAMPLES, LOOKED_AT = 20, 20_000  # to tell what is usual
+QUANTITY, SELDOM = 30, 20.0  # classes that are numbers; samples of each
+MENTIONED = 3  # features
 FAR = 0.5  # of log(classes): how far the first loss may be from it
 
 
@@ -40,7 +44,9 @@ def check(dataset: Dataset) -> list[str]:
         *_one_origin(parts),
         *_absent(dataset, counts),
         *_uneven(dataset, counts),
-        *_constant(dataset.train),
+        *_constant(dataset),
+        *_outlying(dataset),
+        *_many(dataset, counts["training"]),
         *_channels_last(dataset.train),
         *_few(dataset.validation),
     ]
@@ -167,17 +173,53 @@ def _uneven(dataset: Dataset, counts: Mapping[str, Array]) -> list[str]:
     return [words]
 
 
-def _constant(train: Part) -> list[str]:
+def _constant(dataset: Dataset) -> list[str]:
     """Features of flat data that say nothing; those of images have borders."""
-    if train.x.ndim != 2:
+    x = dataset.train.x
+    if x.ndim != 2:
         return []
-    positions = np.flatnonzero(train.x.min(axis=0) == train.x.max(axis=0))
+    positions = np.flatnonzero(x.min(axis=0) == x.max(axis=0))
     if not len(positions):
         return []
-    where = _first([str(p) for p in positions])
+    where = _first(_features(dataset, positions))
+    return [f"{len(positions):,} of {x.shape[1]:,} features are constant in the training part: {where}"]
+
+
+def _outlying(dataset: Dataset) -> list[str]:
+    """Features of flat data of which a few values are so far away that normalisation makes all others alike."""
+    x = dataset.train.x
+    if x.ndim != 2 or len(x) < LEAST_SAMPLES:
+        return []
+    some = x[:: -(-len(x) // LOOKED_AT)]
+    middle = np.median(some, axis=0)
+    usual = np.quantile(np.abs(some - middle), USUAL, axis=0)
+    ends = np.stack([x.min(axis=0), x.max(axis=0)])
+    furthest = np.abs(ends - middle).max(axis=0)
+    found = np.flatnonzero((usual > 0) & (furthest > OUTLYING * len(x) * usual))
+    far = ends[np.abs(ends - middle).argmax(axis=0), np.arange(x.shape[1])]
+    most = f"{100 * USUAL:.0f} % of its values lie within"
     return [
-        f"{len(positions):,} of {train.x.shape[1]:,} features are constant in the training part, at positions {where}"
+        f"{name} has {far[p]:.3g}, and {most} {usual[p]:.3g} of {middle[p]:.3g}: beside it they are all alike; correct "
+        "such rows"
+        for p, name in zip(found, _features(dataset, found[:MENTIONED]), strict=False)
     ]
+
+
+def _many(dataset: Dataset, count: Array) -> list[str]:
+    """Classes that are rather a quantity."""
+    numbers = [name for name in dataset.classes if name.removeprefix("-").replace(".", "", 1).isdigit()]
+    each = count[count > 0].mean()
+    if len(numbers) < len(dataset.classes) or len(numbers) < QUANTITY or each > SELDOM:
+        return []
+    found = f"the classes are {len(numbers)} numbers, with {each:.1f} training samples each on average"
+    return [f"{found}: a quantity that is to be predicted? There is classification alone; make it a few ranges"]
+
+
+def _features(dataset: Dataset, positions: Iterable[int]) -> list[str]:
+    """What features of flat data are called: by the columns of a table, else by position."""
+    columns = () if dataset.reading is None else dataset.reading.facts.get("columns", ())
+    names = [f"column {c['name']!r}" for c in columns for _ in c.get("categories") or [None]]
+    return [names[p] if names else f"feature {p}" for p in positions]
 
 
 def _channels_last(train: Part) -> list[str]:

@@ -9,6 +9,7 @@ import click
 from nas import plugins
 from nas.command import run_command
 from nas.format import Format
+from nas.record import read_json
 from nas.wanted import Wanted
 
 FOLDER = "nas.formats"
@@ -56,6 +57,8 @@ def command(run: Path, format: str, trial: str | None, out: Path | None) -> None
     optuna writes the trials of the search instead, as a study: RUN/optuna.db.
     """
     click.echo(export(run, format, trial=trial, out=out))
+    if trial is None and (chosen := read_json(run / "selection.json").get("chosen", "best")) != "best":
+        click.echo(f"this is the best single network; what {run} hands over lies in {run / chosen}", err=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,6 +7,7 @@ import inspect
 import re
 from dataclasses import dataclass, replace
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 from nas import plugins
@@ -17,6 +18,8 @@ from nas.options import Options
 from nas.provenance import words
 from nas.space import SearchSpace
 from nas.strategy import Strategy
+
+KINDS = {".csv": "csv:{},target=COLUMN", ".tsv": "csv:{},target=COLUMN,sep=tab", ".npz": "npz:{}"}  # by ending
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,9 @@ def _source(data: Any) -> Source:
         if kind not in plugins.names("nas.data") and importlib.util.find_spec(kind.partition(".")[0] or "?"):
             name, _, rest = rest.partition(":")  # package.module:Class[:PATH]
             kind = f"{kind}:{name}"
+        suffix = Path(kind).suffix.lower()
+        if suffix in KINDS and Path(kind).is_file():
+            raise ValueError(f"--data {data}: which kind is it? Give {KINDS[suffix].format(kind)}")
         path, *items = re.split(r",(?=\w+=)", rest)  # a path may hold commas
         cls = plugins.find("nas.data", kind, Source)
         words = dict(item.partition("=")[::2] for item in items)

@@ -143,8 +143,9 @@ class SearchSpace(ABC):
             return take(name, options, (1.0,) * len(options))
 
         architecture, recipe = described(self, build), self.recipe(train)
-        if self.budget is not None:
-            assert architecture.num_params in self.budget, (architecture.num_params, self.budget, taken)
+        if self.budget is not None and architecture.num_params not in self.budget:
+            found = f"{architecture.num_params:,} parameters, outside the budget, after {taken}"
+            raise ValueError(f"describe of space {self} must go by its choices alone; a network has {found}")
         return Candidate(architecture, recipe, tuple(choices))
 
     def sample(self, rng: np.random.Generator) -> Candidate:

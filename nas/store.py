@@ -149,6 +149,8 @@ class RunDirectory:
         differing = [key for key in {**identity, **there} if there.get(key) != identity.get(key)]
         if len(differing) > 1 and "fingerprint" in differing:
             differing.remove("fingerprint")  # it follows from the data and the seed
+        if differing == ["data"] and "fingerprint" in identity:  # which says that it is the same by another path
+            return
         if differing == ["fingerprint"]:
             raise ValueError(
                 f"{self.path} holds a search on other data of this name, which has changed; give another --out"

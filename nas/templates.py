@@ -90,7 +90,7 @@ def predict({name}):
 
 {read}
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         sys.exit("usage: python predict.py {file} ...")
     try:
         network()

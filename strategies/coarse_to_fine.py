@@ -56,6 +56,8 @@ class CoarseToFine(Around):
 
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
         _, is_coarse = self._left(self.told + len(pending))
+        if not is_coarse and any(candidate.fidelity == self.low < 1 for candidate in pending):
+            raise Exhausted("the best of those that are being trained for few epochs are not known yet")
         if is_coarse or not (self.tried or self.trained):
             asked = [candidate for candidate in pending if candidate.fidelity == self.low]
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
@@ -115,6 +116,26 @@ def test_data_of_ones_own_are_accepted_as_they_are_and_by_name() -> None:
     other = search("toy:Ring", space="toy:Line", strategy="random", out="other")
     assert timeless(one.trials) == timeless(other.trials)
     assert one.best.value > 0.4
+
+
+def test_the_same_data_by_another_path_go_on_and_other_data_by_the_same_are_said_to_have_changed(
+    blobs: Any, tmp_path: Path
+) -> None:
+    def table(last: str) -> str:
+        rows = (f"{','.join(f'{value:.4f}' for value in row)},{label}" for row, label in zip(*blobs, strict=True))
+        (tmp_path / "t.csv").write_text("\n".join(["a,b,c,d,e,f,y", *rows, last]))
+        return f"csv:{tmp_path}/t.csv,target=y"
+
+    first = search(table("0,0,0,0,0,0,ant"), out="out", final_epochs=0)
+    log = first.path.absolute() / "trials.jsonl"
+    before = log.read_bytes()
+    os.chdir(tmp_path)
+    search("csv:t.csv,target=y", out=log.parent, final_epochs=0)
+    assert log.read_bytes() == before
+    with pytest.raises(ValueError, match="other data of this name, which has changed; give another --out"):
+        search(table("0,0,0,0,0,1,ant"), out=log.parent, final_epochs=0)
+    with pytest.raises(ValueError, match=r"--data t\.csv: which kind is it\? Give csv:t\.csv,target=COLUMN"):
+        search("t.csv")
 
 
 def test_a_kind_of_data_may_come_from_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:

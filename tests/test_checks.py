@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from nas.checks import check, loss_at_initialisation
+from nas.data.csv import Csv
 from nas.data.digits import Digits
-from nas.dataset import Dataset, Part
+from nas.dataset import Arrays, Dataset, Part
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -140,8 +142,32 @@ def test_features_that_never_change_are_counted_of_flat_data_alone() -> None:
         x = made.train.x.copy().reshape(600, 9)
         x[:, [1, 2, 3, 5, 7, 8]] = 2.5
         found = check(replace(made, train=replace(made.train, x=x.reshape(600, *shape))))
-        expected = "6 of 9 features are constant in the training part, at positions 1, 2, 3, 5, 7 and 1 more"
+        names = "feature 1, feature 2, feature 3, feature 5, feature 7 and 1 more"
+        expected = f"6 of 9 features are constant in the training part: {names}"
         assert found == ([expected] if warned else [])
+
+
+def test_a_value_that_makes_all_others_alike_is_named_by_its_column(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).normal(size=1500)
+    rows = [f"{'pqr'[i % 3]},{value},{i % 2}" for i, value in enumerate(numbers)]
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["word,size,y", *rows]))
+    assert check(Csv(str(table), target="y").load(0)) == []
+    table.write_text("\n".join(["word,size,y", *rows, *["p,1e30,1"] * 9]))
+    (said,) = [warning for warning in check(Csv(str(table), target="y").load(0)) if "alike" in warning]
+    assert said.startswith("column 'size' has 1e+30, and 90 % of its values lie within 1.")
+    for row, heavy in enumerate(np.random.default_rng(1).standard_t(2, size=(5, 600, 4))):  # tails are no mistake
+        assert check(dataset(train=replace(part(600, row), x=heavy.astype(np.float32)))) == []
+
+
+@pytest.mark.parametrize(("classes", "each", "said"), [(40, 10, True), (40, 60, False), (20, 10, False)])
+def test_classes_that_are_rather_a_quantity_are_doubted(classes: int, each: int, said: bool) -> None:
+    y = np.repeat(np.arange(classes), each)
+    x = np.random.default_rng(0).normal(size=(len(y), 4)).astype(np.float32)
+    made = Arrays(x, y).load(0)
+    assert any("a quantity that is to be predicted?" in warning for warning in check(made)) is said
+    words = Arrays(x, np.array([f"word {n}" for n in y])).load(0)
+    assert not any("a quantity" in warning for warning in check(words))
 
 
 @pytest.mark.parametrize(("size", "warned"), [(60, True), (240, True), (250, False)])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from toy import line, score
 
 from nas.space import Candidate
+from nas.strategy import Exhausted
 from nas.trial import Trial
 from strategies.coarse_to_fine import CoarseToFine
 
@@ -72,6 +74,17 @@ def test_what_is_being_trained_in_full_is_not_asked_for_again() -> None:
         pending.append(strategy.ask(np.random.default_rng((0, number)), pending))
     ranked = sorted({c.lineage: c for c in asked}.values(), key=score, reverse=True)
     assert [candidate.lineage for candidate in pending] == [candidate.lineage for candidate in ranked[:3]]
+
+
+def test_nobody_is_trained_in_full_before_all_of_the_coarse_round_are_known() -> None:
+    strategy, asked = CoarseToFine(line(), first=8, coarse=0.5, best=3), list[Candidate]()
+    for number in range(4):
+        asked.append(strategy.ask(np.random.default_rng((0, number)), asked))
+    for ended in range(4):
+        with pytest.raises(Exhausted):
+            strategy.ask(np.random.default_rng((0, 4)), asked[ended:])
+        strategy.tell(Trial(ended, asked[ended], 0, (score(asked[ended]),)))
+    assert strategy.ask(np.random.default_rng((0, 4)), []).lineage == max(asked, key=score).lineage
 
 
 def test_one_epoch_leaves_one_fidelity() -> None:

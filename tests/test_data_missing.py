@@ -63,3 +63,11 @@ def test_labels_are_numbers_only_where_they_are_written_as_such(
     (tmp_path / "t.csv").write_text(f"a, y \n{rows}")
     dataset = Csv(str(tmp_path / "t.csv"), target="y").load(0)
     assert dataset.classes == classes
+
+
+@pytest.mark.parametrize("date", ["2024-03-{:02d}", "{:02d}/03/2024", "2024-03-{:02d}T10:00:00", "{}.3.24"])
+def test_dates_are_no_categories(tmp_path: Path, date: str) -> None:
+    rows = "".join(f"{date.format(1 + i % 28)},{i % 7}.5,{i % 2}\n" for i in range(60))
+    (tmp_path / "t.csv").write_text(f"when,a,y\n{rows}")
+    assert "column 'when' has dates in 60 of 60 rows" in refusal(Csv(str(tmp_path / "t.csv"), target="y"))
+    assert Csv(str(tmp_path / "t.csv"), target="y", drop="when").task() == ((1,), 2)

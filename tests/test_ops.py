@@ -221,7 +221,7 @@ def test_every_activation_has_a_gain_that_torch_knows(name: str) -> None:
 @pytest.mark.parametrize(("op", "attrs"), [("conv", {"out": 8, "kernel": 3}), ("depthwise", {"kernel": 3})])
 def test_a_misspelt_attribute_is_noticed_where_it_is_written(op: str, attrs: dict[str, Any]) -> None:
     net = Sketch((4, 8, 8))
-    with pytest.raises(TypeError, match="strid"):
+    with pytest.raises(ValueError, match="strid"):
         net(op, net.input, **attrs, strid=2)
 
 

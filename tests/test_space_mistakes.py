@@ -42,7 +42,7 @@ def test_mistakes_of_ones_own_space_get_one_sentence() -> None:
         ((3, (4, 8)), r"asks choose\(3, \(4, 8\)\)"),
         ((), r"ends in shape \(11,\), for 10 classes; end with out=self\.classes"),
     ]
-    for asked, said in odd:
+    for asked, said in odd:  # noqa: B007  # by the space
         with pytest.raises(ValueError, match=said):
             Odd((1, 8, 8), 10, Budget(5000)).sample(np.random.default_rng(1))
     rng = np.random.default_rng(0)
@@ -52,3 +52,30 @@ def test_mistakes_of_ones_own_space_get_one_sentence() -> None:
         Forgetful((1, 8, 8), 10, Budget(5000)).sample(rng)
     with pytest.raises(ValueError, match=r"asks 'width' with no options"):
         Empty((1, 8, 8), 10, Budget(5000)).sample(rng)
+
+
+def test_a_layer_is_put_on_layers_of_its_own_sketch_with_options_that_it_has() -> None:
+    one, other = Sketch((8,)), Sketch((8,))
+    x = one("linear", one("relu", one("linear", one.input, out=4)), out=4)
+    with pytest.raises(ValueError, match=r"relu is put on 3, which is no layer of this sketch"):
+        other("relu", x)
+    with pytest.raises(ValueError, match=r"linear is put on 'x', which is no layer"):
+        other("linear", "x", out=4)  # type: ignore[arg-type]  # a mistake
+    with pytest.raises(ValueError, match=r"layer linear with \{'units': 8\} on 1 layer\(s\): .*'units'"):
+        other("linear", other.input, units=8)
+
+
+def test_a_network_that_goes_by_more_than_its_choices_is_found_out() -> None:
+    class Moody(SearchSpace):
+        grown = 1
+
+        def describe(self, choose: Choose) -> Architecture:
+            net = Sketch(self.input_shape)
+            width = int(choose("width", (4, 8))) * self.grown
+            return net.done(net("linear", net("linear", net("flatten", net.input), out=width), out=self.classes))
+
+    space, rng = Moody((8,), 2, Budget(150)), np.random.default_rng(0)
+    space.sample(rng)
+    space.grown = 4
+    with pytest.raises(ValueError, match=r"describe of space .* must go by its choices alone; a network has \d+ param"):
+        space.sample(rng)

@@ -18,6 +18,7 @@ from nas.plugins import nearest
 MOST_CATEGORIES = 100
 NUMERIC = 0.8  # a column with words and with numbers in more of its rows than this is one of numbers
 MARKERS = {"?", "-", "--", ".", "na", "n/a", "nan", "nil", "none", "null", "missing", "unknown"}  # beside numbers alone
+DATE = r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?"
 LEADING = r"[+-]?0\d"
 Replaced = tuple[str, str]  # a pattern, and what stands for it in a number
 SIGNS = r"[$€£¥] *(?=[\d-])|(?<=\d) *[%$€£¥]$", ""
@@ -166,11 +167,17 @@ class Csv(Source):
             raise ValueError(f"{self.path} is not UTF-8: {one_line(error)}; save it as UTF-8") from None
         except pd.errors.EmptyDataError:
             raise ValueError(f"{self.path} is empty; {USAGE}") from None
+        except pd.errors.ParserError as error:
+            longer = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
+            if longer and longer[1] != "1":  # else it is the separator
+                wanted, line, found = longer.groups()
+                raise ValueError(
+                    f"{self.path}: line {line} has {found} fields, and the lines before it have {wanted}; a field with "
+                    f"{self.sep!r} in it must stand in quotes"
+                ) from None
+            raise self._unreadable(error) from None
         except (*DAMAGE, pd.errors.ParserWarning) as error:
-            raise ValueError(
-                f"{self.path} cannot be read as a table: {one_line(error)}; are its columns separated by {self.sep!r}? "
-                f"Else add ,sep=; or ,sep=tab to --data"
-            ) from None
+            raise self._unreadable(error) from None
         frame.columns = [str(name).strip() for name in frame.columns]
         if not names.is_unique:  # pandas tells two of one name apart
             raise ValueError(f"{self.path} has two columns {names[names.duplicated()].iloc[0]!r}")
@@ -186,6 +193,12 @@ class Csv(Source):
             raise ValueError(f"{self.path} has {len(frame.columns)} columns and 0 rows")
         return frame
 
+    def _unreadable(self, error: Exception) -> ValueError:
+        return ValueError(
+            f"{self.path} cannot be read as a table: {one_line(error)}; are its columns separated by {self.sep!r}? "
+            f"Else say sep=; or sep=tab, as in --data 'csv:FILE,target=COLUMN,sep=;'"
+        )
+
     def _labels(self, column: Any) -> Array:
         words = column.astype(str).str.strip()
         missing = np.flatnonzero(column.isna() | (words == ""))
@@ -194,7 +207,7 @@ class Csv(Source):
                 f"{self.path}: column {self.target!r} is empty in {len(missing):,} of {len(column):,} rows, "
                 f"first in row {missing[0] + 1}; remove them"
             )
-        return _labels(words)
+        return _as_labels(words)
 
     def _feature(self, name: str, column: Any) -> tuple[Array, list[str]]:
         """The features of a column, float64 (n, one or one for each category), and its categories."""
@@ -224,6 +237,10 @@ class Csv(Source):
 
     def _check_words(self, name: str, words: Array, rows: Array) -> None:
         """Raise `ValueError` where most of the words are numbers, in whichever spelling most; `rows` are theirs."""
+        dates = sum(bool(re.fullmatch(DATE, word)) for word in words.tolist())
+        if dates > NUMERIC * len(words):
+            why = f"has dates in {dates:,} of {len(words):,} rows, such as {str(words[0])!r}"
+            raise self._refused(name, why, "make numbers of them, days since a first one or hours of the day")
         tried = [(_odd(words, made), called, remedy) for made, called, remedy in SPELLINGS]
         odd, called, remedy = min(tried, key=lambda one: len(one[0]))
         marked = len(odd) < len(words) and {word.lower() for word in words[odd].tolist()} <= MARKERS
@@ -240,7 +257,7 @@ class Csv(Source):
         return ValueError(f"{self.path}: column {name!r} {why}; {other}leave it out by drop={name}")
 
 
-def _labels(words: Any) -> Array:
+def _as_labels(words: Any) -> Array:
     """Labels that are all numbers as numbers, in their order; those that are true and false so; others as words."""
     import pandas as pd
 

@@ -15,7 +15,7 @@ def stopping(run: Run) -> str:
         taught = f"weights that all share, trained for {count(len(run.taught), 'epoch')}"
         return f"none in the search, where networks were evaluated with {taught}; the best were trained afterwards"
     said = f"at most {count(int(config['epochs']), 'epoch')}"
-    if config.get("patience"):
+    if config.get("patience") and int(config["patience"]) < int(config["epochs"]):
         said += f"; ended after {count(int(config['patience']), 'epoch')} without {least}more validation accuracy"
     if config.get("patience_from"):
         said += f", not before epoch {config['patience_from']}"

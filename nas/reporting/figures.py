@@ -48,8 +48,10 @@ def progress(run: Run) -> Drawn:
     left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     right.set_xlabel(f"{unit} since the search began")
     legend_above(figure, left)
+    copies = sum(row.copy_of is not None for row in run.random)
+    spared = f", {copies} of which were trained before and took no time" if copies else ""
     compared = (
-        f" Random search is a search of its own, of as many {'epochs' if run.rungs else 'trials'}."
+        f" Random search is a search of its own, of as many {'epochs' if run.rungs else 'trials'}{spared}."
         if run.random
         else " No random search was run beside it."
     )

@@ -95,8 +95,10 @@ def against(run: Run, again: Sequence[Finalist], cost: Cost) -> Drawn:
     hidden = f" {count(below, 'trial')} below the frame." if below else ""
     alt = f"Accuracy against {cost.axis} of {count(len(run.trained), 'network')}; the Pareto front has {len(best)}"
     seen = "shared weights" if run.shared else "one seed"
-    caption = f"Each point is a network as the search saw it, with {seen}; the line joins the {len(best)} that no "
-    caption += f"network at their cost or less beats (the Pareto front).{hidden}"
+    joined = f"the line joins the {len(best)} that no network at their cost or less beats (the Pareto front)"
+    if len(best) == 1:
+        joined = "none beats the cheapest (the Pareto front is one network)"
+    caption = f"Each point is a network as the search saw it, with {seen}; {joined}.{hidden}"
     ends_in_words = " to ".join(cost.words(cost.of(row)) for row in (best[0], best[-1]))
     return Drawn(cost.name, cost.heading, caption, figure, f"{alt}, from {ends_in_words}")
 

@@ -96,12 +96,17 @@ class Failure:
 
 
 def failures(rows: Sequence[Tried]) -> list[Failure]:
-    """Most frequent first. Messages that differ in their numbers alone are one, told by its first."""
+    """Most frequent first. Messages that differ in their numbers alone are one, told by its first, and said to be."""
     alike: dict[str, list[Tried]] = {}
     for row in rows:
         alike.setdefault(re.sub(r"\d+(\.\d+)?", "#", _line(row)), []).append(row)
     groups = sorted(alike.values(), key=len, reverse=True)
-    return [Failure(_line(group[0]), len(group), _named(group)) for group in groups]
+    return [Failure(_lines(group), len(group), _named(group)) for group in groups]
+
+
+def _lines(rows: Sequence[Tried]) -> str:
+    differ = len({_line(row) for row in rows}) > 1
+    return f"such as: {_line(rows[0])}" if differ else _line(rows[0])
 
 
 def _line(row: Tried) -> str:
@@ -225,6 +230,7 @@ def _means(effects: Sequence[tuple[str, Sequence[Effect]]]) -> Table | None:
     for name, options in effects[:FIRST]:
         for effect in options:
             half = "" if effect.half_width is None else f"{100 * effect.half_width:.2f}"
+            half = "more than 100" if (effect.half_width or 0.0) > 1 else half
             mean = f"{100 * effect.mean:.2f}"
             rows.append((f"{words.spoken(name)} = {effect.option}", mean, half, str(effect.trials)))
     caption = (
