@@ -147,14 +147,14 @@ class RunDirectory:
         except (OSError, yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, ValueError):
             raise ValueError(f"{config} is damaged, or no search's; restore the file or give another --out") from None
         differing = [key for key in {**identity, **there} if there.get(key) != identity.get(key)]
-        if len(differing) > 1 and "fingerprint" in differing:
-            differing.remove("fingerprint")  # it follows from the data and the seed
         if differing == ["data"] and "fingerprint" in identity:  # which says that it is the same by another path
             return
         if differing == ["fingerprint"]:
             raise ValueError(
                 f"{self.path} holds a search on other data of this name, which has changed; give another --out"
             )
+        if len(differing) > 1 and "fingerprint" in differing:
+            differing.remove("fingerprint")  # it follows from the data and the seed
         if differing:
             shown = "; ".join(f"{key} is {there.get(key)!r} there and {identity.get(key)!r} now" for key in differing)
             raise ValueError(f"{self.path} holds another search ({shown}); give another --out, or the same options")

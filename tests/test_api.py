@@ -133,6 +133,8 @@ def test_the_same_data_by_another_path_go_on_and_other_data_by_the_same_are_said
     search("csv:t.csv,target=y", out=log.parent, final_epochs=0)
     assert log.read_bytes() == before
     with pytest.raises(ValueError, match="other data of this name, which has changed; give another --out"):
+        search(table("0,0,0,0,0,1,ant") and "csv:t.csv,target=y", out=log.parent, final_epochs=0)
+    with pytest.raises(ValueError, match=r"holds another search \(data is 't\.csv' there and"):
         search(table("0,0,0,0,0,1,ant"), out=log.parent, final_epochs=0)
     with pytest.raises(ValueError, match=r"--data t\.csv: which kind is it\? Give csv:t\.csv,target=COLUMN"):
         search("t.csv")
