@@ -59,10 +59,12 @@ def compare(
         if verbose:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    compared.run(options, search, told)
-    if compared.found:
-        table.write(compared)
-        draw(compared)
+    try:
+        compared.run(options, search, told)
+    finally:  # what has been found is shown, whatever has come after it
+        if compared.found:
+            table.write(compared)
+            draw(compared)
     return compared
 
 

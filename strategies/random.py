@@ -29,7 +29,7 @@ class Random(Strategy):
         return float("inf")
 
     def ask(self, rng: np.random.Generator, pending: Sequence[Candidate]) -> Candidate:
-        asked = {candidate.key[:2] for candidate in pending}
+        asked = {candidate.key[:2] for candidate in pending if candidate.progress == 1}
         for _ in range(1 + REDRAWS):
             candidate = self.space.sample(rng)
             if candidate.key[:2] not in self.told and candidate.key[:2] not in asked:
@@ -37,4 +37,5 @@ class Random(Strategy):
         return candidate
 
     def tell(self, trial: Trial) -> None:
-        self.told.add(trial.candidate.key[:2])  # for however many epochs it was trained
+        if trial.candidate.progress == 1:  # for however many epochs; else it may be asked for again, and trained on
+            self.told.add(trial.candidate.key[:2])

@@ -156,7 +156,7 @@ def test_a_network_that_computes_the_same_as_another_has_a_cost_of_its_own(searc
     fixed = Narrowing({"edge": ("none", "conv1x1", "conv3x3"), **{name: (value,) for name, value in DEFAULTS.items()}})
     space = NASBench201((1, 8, 8), 3, cells=1, channels=4).on(narrowing=fixed)
     two = ("accuracy", "-params")
-    trials = search("random", space=space, evaluator=Held(failing=False), trials=60, objectives=two)
+    trials = search("nsga2", space=space, evaluator=Held(failing=False), trials=60, objectives=two)
     copies = [trial for trial in trials if trial.copy_of is not None]
     original = {trial.number: trial for trial in trials}
     assert any(trial.params < original[trial.copy_of].params for trial in copies if trial.copy_of is not None)
