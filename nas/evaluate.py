@@ -150,7 +150,7 @@ class Training:
         return Segment(horizon, *job.checkpoints(fold))
 
     def _member(self, job: Job, watch: Watch, fold: int) -> Any:
-        from nas.train.fused.member import Member
+        from nas.train.fused import member as fused
         from nas.train.loop import Patience
 
         stop, candidate = self.stopping, job.candidate
@@ -158,7 +158,7 @@ class Training:
         stopping = Patience(patience, stop.min_change, stop.patience_from)
         order = job.seed if job.order is None else job.order
         told = job.seed, stopping, order, job.final, watch, self._segment(job, fold)
-        return Member(candidate.architecture, candidate.recipe, *told)
+        return fused.Member(candidate.architecture, candidate.recipe, *told)
 
     def _alone(self, job: Job, watch: Watch, cut: Cut, fold: int) -> Fitted | Exception:
         from nas.train.loop import train

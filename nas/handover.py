@@ -20,6 +20,7 @@ from nas.result import FOLDERS, Result
 from nas.selection import finalists_of
 from nas.store import RunDirectory, TrialLog
 from nas.trial import Trial
+from nas.weights import read_weights
 
 T = TypeVar("T")
 
@@ -102,7 +103,7 @@ class Handover:
     def _read(self, trial: Trial, weights: Path, teacher: Teacher | None, test: bool) -> float | None:
         """The test accuracy, where it is asked for; weights that were deleted or damaged by hand are trained again."""
         found = self._submit(Training.test, trial.candidate, weights) if test else None
-        if weights.exists() and (found is not None or not test):
+        if found is not None if test else read_weights(weights) is not None:
             return found
         final = ("search" not in weights.parent.name and "random" not in weights.parent.name) or self.options.folds > 1
         order = None if final else self.options.seed  # the search's trials share theirs

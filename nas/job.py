@@ -103,7 +103,7 @@ def evaluate(evaluator: Evaluator, job: Job) -> Outcome:
 def evaluate_all(evaluator: Any, jobs: Sequence[Job]) -> Iterator[tuple[int, Outcome | Exception]]:
     """Several jobs of an evaluator that has a `together`: as each ends its position, and what came of it.
 
-    Of one, an exception is raised.
+    A job by itself raises its exception, as in `evaluate`.
     """
     from nas.executor import JobFailed
 

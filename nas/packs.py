@@ -128,7 +128,7 @@ class Flight:
             future.add_done_callback(lambda ended: self._ended.put((number, ended)))
 
     def landed(self, timeout: float | None = None) -> Iterator[tuple[Job, Result]]:
-        """Wait for a job to end; the results of all that have, by number. None in time: none.
+        """Wait for a job to end, then the results of all that have, by number; none where `timeout` seconds pass first.
 
         Whoever is interrupted at one of them is given it again, and those that follow, when asking the next time.
         """

@@ -24,7 +24,7 @@ from nas.recipe import Recipe
 from nas.train.checkpoint import Segment
 from nas.train.fused import descent, group, plan
 from nas.train.fused.group import Group
-from nas.train.fused.member import Member, Training
+from nas.train.fused.member import Lane, Member
 from nas.train.fused.plan import COSTS, FUSED
 from nas.train.fused.ways import WAYS
 from nas.train.loop import Patience
@@ -104,7 +104,7 @@ def test_products_of_one_shape_are_one_call() -> None:
     numbers = []
     for architectures in ([same] * 2, [same] * 6, [same, other] * 3):
         members = [Member(a, Recipe(batch_size=32, clip=0.0), k, Patience(9)) for k, a in enumerate(architectures)]
-        trainings = [Training(member, DATA, VALIDATION, 2) for member in members]
+        trainings = [Lane(member, DATA, VALIDATION, 2) for member in members]
         going = Group(sorted(trainings, key=lambda t: t.likeness), DATA, VALIDATION)
         going.evaluate()  # writes the step down
         with Calls() as calls:
@@ -140,7 +140,7 @@ def test_a_step_asks_nothing_and_takes_nothing_from_the_host(
     monkeypatch.setattr(group, "EvaluationStep", Evaluated)
     there = Resident(DATA.x.to("meta"), DATA.y.to("meta"))
     for seed in range(4):
-        trainings = [Training(member, DATA, VALIDATION, 2) for member in drawn(seed, optimizers, 5)]
+        trainings = [Lane(member, DATA, VALIDATION, 2) for member in drawn(seed, optimizers, 5)]
         for training in trainings:
             training.begins = [tensor.to("meta") for tensor in training.begins]
         going = Group(trainings, there, there)
@@ -208,7 +208,7 @@ def test_a_gpu_takes_more_networks_together_and_leaves_alone_what_fills_it() -> 
 
 def test_a_group_is_cut_to_what_the_gpu_has_free(monkeypatch: pytest.MonkeyPatch) -> None:
     members = drawn(0, ("adamw", "adam"), 6)
-    trainings = [Training(member, DATA, VALIDATION, 2) for member in members]
+    trainings = [Lane(member, DATA, VALIDATION, 2) for member in members]
     sizes = [plan.bytes_of(t.member.architecture, t.batch, t.chain) for t in trainings]
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 5)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 5)

@@ -19,7 +19,7 @@ from nas.problem import Problem
 from nas.train.fused import graph, trial, ways
 from nas.train.fused.graph import BRANCHES, Aside, Recording
 from nas.train.fused.group import Group, train_together
-from nas.train.fused.member import Member, Training
+from nas.train.fused.member import Lane, Member
 from nas.train.fused.ways import WAYS
 from nas.train.loop import Patience
 
@@ -69,7 +69,7 @@ def test_a_step_is_recorded_the_second_time_it_is_taken_and_once_for_each_size_o
 
 @torch.inference_mode()
 def test_a_group_that_has_lost_a_member_records_anew_and_lets_go_of_what_was(cuda: Cuda) -> None:
-    trainings = [Training(member, DATA, VALIDATION, 4) for member in members()]
+    trainings = [Lane(member, DATA, VALIDATION, 4) for member in members()]
     group = Group(trainings, DATA, VALIDATION)
     group.train()
     group.train()

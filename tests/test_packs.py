@@ -27,8 +27,7 @@ from nas.recipe import Recipe
 from nas.train.fused import plan
 from nas.train.fused.chain import chain_of
 from nas.train.fused.group import Group
-from nas.train.fused.member import Member
-from nas.train.fused.member import Training as Trained
+from nas.train.fused.member import Lane, Member
 from nas.train.loop import Patience
 from nas.train.resident import Resident
 from search_spaces.mlp import MLP
@@ -277,7 +276,7 @@ def test_a_group_holds_no_more_memory_than_was_said(features: int, norm: str, p:
     recipe = Recipe("adamw", 1e-3, batch_size=batch, precision="float32")
     members = [Member(architecture, recipe, n, Patience(9), order=n * own_orders) for n in range(4)]
     before = held()
-    group = Group([Trained(member, data, data, 1) for member in members], data, data)
+    group = Group([Lane(member, data, data, 1) for member in members], data, data)
     group.train()
     taken = held() - before
     assert said / 6 < taken / len(members) < said

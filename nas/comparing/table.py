@@ -12,12 +12,17 @@ from scipy.stats import rankdata
 from nas.comparing.runs import Comparison, Found
 from nas.selection import LEVEL, Difference, half_width
 
-VERDICTS = {True: ("better", "worse"), False: ("not told apart",) * 2, None: ("too few seeds to say",) * 2}
+VERDICTS = {  # by whether a difference is significant, and negative
+    True: ("better are", "worse are"),
+    False: ("not told apart are",) * 2,
+    None: ("nothing can be said of",) * 2,
+}
 UNEQUAL = 1.2  # times the epochs of another strategy
+MEASURES = {"test": "On the test part", "searched": "In the search"}  # of `Found`, and where that is
 
 
-def difference(compared: Comparison, strategy: str) -> Difference | None:
-    """From the first strategy, over the seeds that both have; None where there is none.
+def difference(compared: Comparison, strategy: str, what: str = "test") -> Difference | None:
+    """From the first strategy by one of `MEASURES`, over the seeds that both have; None where there is none.
 
     The same seed is the same split of the data, so what a split does to both cancels out. The intervals of all
     strategies hold together (Bonferroni), for the best of many would stand out by chance alone.
@@ -26,7 +31,8 @@ def difference(compared: Comparison, strategy: str) -> Difference | None:
     both = [seed for seed in compared.seeds if {(first, seed), (strategy, seed)} <= compared.found.keys()]
     if strategy == first or not both:
         return None
-    values = [compared.found[strategy, seed].test - compared.found[first, seed].test for seed in both]
+    found = ((compared.found[strategy, seed], compared.found[first, seed]) for seed in both)
+    values = [getattr(ours, what) - getattr(theirs, what) for ours, theirs in found]
     half = half_width(values, 1 - (1 - LEVEL) / len(others))
     if half is None:
         return Difference(mean(values))
@@ -47,7 +53,8 @@ def ranks(compared: Comparison) -> dict[str, float]:
 
 
 def columns(compared: Comparison) -> list[str]:
-    return ["strategy", "test, %", f"minus {compared.strategies[0]}", "in the search, %", "trials", "epochs", "s"]
+    minus = f"minus {compared.strategies[0]}"
+    return ["strategy", "test, %", minus, "in the search, %", minus, "trials", "epochs", "s"]
 
 
 def rows(compared: Comparison) -> list[list[str]]:
@@ -55,9 +62,11 @@ def rows(compared: Comparison) -> list[list[str]]:
     lines = []
     for strategy in compared.strategies:
         if found := compared.of_strategy(strategy):
-            test, searched = ([getattr(one, name) for one in found] for name in ("test", "searched"))
+            line = [strategy]
+            for what in MEASURES:
+                line += [_mean([getattr(one, what) for one in found]), _points(difference(compared, strategy, what))]
             costs = (f"{mean(getattr(one, name) for one in found):,.0f}" for name in ("trials", "epochs", "seconds"))
-            lines.append([strategy, _mean(test), _points(difference(compared, strategy)), _mean(searched), *costs])
+            lines.append([*line, *costs])
     return lines
 
 
@@ -80,13 +89,14 @@ def notes(compared: Comparison) -> list[str]:
     first, *others = compared.strategies
     together = "" if len(others) == 1 else f"; the intervals of all {len(others)} hold together with 95 %"
     said = [f"Means with 95 % intervals. Differences are from {first}, seed by seed on the same split{together}."]
-    verdicts: dict[str, list[str]] = {}
-    for strategy in others:
-        if apart := difference(compared, strategy):
-            verdicts.setdefault(VERDICTS[apart.significant][apart.value < 0], []).append(strategy)
-    if verdicts:
-        listed = "; ".join(f"{word}: {', '.join(which)}" for word, which in verdicts.items())
-        said.append(f"Against {first} {listed}.")
+    for what, where in MEASURES.items():
+        verdicts: dict[str, list[str]] = {}
+        for strategy in others:
+            if apart := difference(compared, strategy, what):
+                verdicts.setdefault(VERDICTS[apart.significant][apart.value < 0], []).append(strategy)
+        if verdicts:
+            listed = "; ".join(f"{word} {', '.join(which)}" for word, which in verdicts.items())
+            said.append(f"{where}, against {first}, {listed}.")
     if placed := ranks(compared):
         ordered = sorted(placed.items(), key=lambda item: item[1])
         said.append("Mean rank on the test part: " + ", ".join(f"{name} {rank:.2f}" for name, rank in ordered) + ".")

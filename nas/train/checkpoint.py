@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -44,11 +45,11 @@ class Segment:
         fits = state is not None and state.get("of") == of and len(state["curve"]) <= epochs
         return state if fits else None
 
-    def leave(self, of: State, state: State) -> None:
+    def leave(self, of: State, state: Callable[[], State]) -> None:
         """Write `after`; on a full disk it is left out, which costs the next segment its time and nothing more."""
         if self.after is not None:
             with suppress(OSError):
-                write(self.after, {"of": of, **state})
+                write(self.after, {"of": of, **state()})
 
 
 def write(path: Path, state: State) -> None:

@@ -86,50 +86,67 @@ def train(
     torch's global generator is left as it was. Raises `NotFinite`, what `watch` raises, and `ValueError` for a recipe
     that the data or the device does not allow.
     """
-    device, watch = data.x.device, watch or Watch()
-    stopping = Patience(patience, min_change, patience_from)
+    device, watch, segment = data.x.device, watch or Watch(), segment or Segment(epochs)
+    stopping, seeds = Patience(patience, min_change, patience_from), (seed, seed if order is None else order)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # mixup draws from the global generator
         network = Network(architecture)
         initialise(network, recipe.initialisation, Generator().manual_seed(seed))
         network.to(device, memory_format=memory_format(network))  # type: ignore[call-overload]  # typed for 4-D alone
-        fitted = Fitted(network)
-        segment = segment or Segment(epochs)
-        order = seed if order is None else order
-        passes = _Passes(network, recipe, data, segment.horizon, (seed, order), soft)
+        fit = _Fit(_Passes(network, recipe, data, segment.horizon, seeds, soft), stopping)
         more = Snapshots(network, recipe, epochs) if snapshots else None
-        kept: dict[str, Tensor] = {}
-        of = common(network, recipe, (seed, order), segment, stopping, data, validation)
+        of = common(network, recipe, seeds, segment, stopping, data, validation)
         if (state := segment.found(of, epochs, device)) is not None:
-            passes.load_state_dict(state["passes"])
-            stopping, kept = Patience(**state["stopping"]), state["kept"]
-            fitted = Fitted(network, state["curve"], state["best_epoch"], len(state["curve"]))
-            for row in fitted.curve:  # who watches sees the whole curve
-                watch.epoch(row)
-        for epoch in range(fitted.before + 1, 1 if stopping.over else epochs + 1):
-            start = time.perf_counter()
-            passed = passes.epoch(watch)
-            evaluated = passes.average.evaluated(epoch, passes.unchanged)
-            accuracy, loss = evaluate(evaluated, validation)
-            row = {"epoch": epoch, **passed, "val_loss": loss, "val_accuracy": accuracy}
-            passes.descent.schedule.epoch(loss)
-            fitted.curve.append({**row, "seconds": round(time.perf_counter() - start, 4)})
-            if not (math.isfinite(row["train_loss"]) and math.isfinite(loss)):
-                raise NotFinite(f"the loss is not finite after epoch {epoch} ({recipe.optimizer}, lr {recipe.lr:g})")
-            watch.epoch(fitted.curve[-1])
+            fit.go_on(state, watch)
+        for epoch in range(fit.fitted.before + 1, epochs + 1):
+            if fit.stopping.over:
+                break
+            fit.epoch(epoch, validation, watch, keep_last)
             if more is not None:
                 more.after(epoch)
-            if fitted.note(epoch, keep_last):
-                kept = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
-            if stopping.after(epoch, accuracy):
-                break
-        if segment.after is not None:
-            reached = {"curve": fitted.curve, "best_epoch": fitted.best_epoch, "kept": kept}
-            segment.leave(of, {**reached, "stopping": asdict(stopping), "passes": passes.state_dict()})
+        segment.leave(of, fit.state)
         if more is not None:
-            fitted.snapshots = more.finish(passes.unchanged)
-        network.load_state_dict(kept)
-    return fitted
+            fit.fitted.snapshots = more.finish(fit.passes.unchanged)
+        network.load_state_dict(fit.kept)
+    return fit.fitted
+
+
+class _Fit:
+    """A training on its way: how far it has come, and the weights that are kept of it."""
+
+    def __init__(self, passes: _Passes, stopping: Patience) -> None:
+        self.passes, self.stopping, self.fitted = passes, stopping, Fitted(passes.network)
+        self.kept: dict[str, Tensor] = {}
+
+    def go_on(self, state: Mapping[str, Any], watch: Watch) -> None:
+        """From where a segment has left it."""
+        self.passes.load_state_dict(state["passes"])
+        self.stopping, self.kept = Patience(**state["stopping"]), state["kept"]
+        self.fitted = Fitted(self.passes.network, state["curve"], state["best_epoch"], len(state["curve"]))
+        for row in self.fitted.curve:  # who watches sees the whole curve
+            watch.epoch(row)
+
+    def epoch(self, epoch: int, validation: Resident, watch: Watch, keep_last: bool) -> None:
+        """One more, and what it comes to on validation."""
+        start, passes, curve = time.perf_counter(), self.passes, self.fitted.curve
+        passed = passes.epoch(watch)
+        evaluated = passes.average.evaluated(epoch, passes.unchanged)
+        accuracy, loss = evaluate(evaluated, validation)
+        passes.descent.schedule.epoch(loss)
+        row = {"epoch": epoch, **passed, "val_loss": loss, "val_accuracy": accuracy}
+        curve.append({**row, "seconds": round(time.perf_counter() - start, 4)})
+        if not (math.isfinite(row["train_loss"]) and math.isfinite(loss)):
+            how = f"{passes.recipe.optimizer}, lr {passes.recipe.lr:g}"
+            raise NotFinite(f"the loss is not finite after epoch {epoch} ({how})")
+        watch.epoch(curve[-1])
+        if self.fitted.note(epoch, keep_last):
+            self.kept = {name: tensor.detach().clone() for name, tensor in evaluated.state_dict().items()}
+        self.stopping.after(epoch, accuracy)
+
+    def state(self) -> dict[str, Any]:
+        """What another segment goes on from."""
+        reached = {"curve": self.fitted.curve, "best_epoch": self.fitted.best_epoch, "kept": self.kept}
+        return {**reached, "stopping": asdict(self.stopping), "passes": self.passes.state_dict()}
 
 
 @dataclass

@@ -15,7 +15,7 @@ from nas.train.fused import hashed
 from nas.train.fused.descent import Descent
 from nas.train.fused.graph import forget
 from nas.train.fused.masks import masks_of
-from nas.train.fused.member import Member, Training
+from nas.train.fused.member import Lane, Member
 from nas.train.fused.plan import SPARED, bytes_of
 from nas.train.fused.stack import Stack
 from nas.train.fused.step import EvaluationStep, TrainingStep
@@ -33,7 +33,7 @@ def train_together(
     different epochs are groups of their own.
     """
     with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own
-        trainings = [Training(member, data, validation, epochs) for member in members]
+        trainings = [Lane(member, data, validation, epochs) for member in members]
     for n, training in enumerate(trainings):
         if training.over:  # already: what follows is to see that too
             training.leave(training.begins, partial(dict, training.remembered or {}), training.order)
@@ -45,14 +45,14 @@ def train_together(
                 yield trainings.index(training), training.finished()
 
 
-def _fitting(trainings: Sequence[Training], device: torch.device) -> list[list[Training]]:
+def _fitting(trainings: Sequence[Lane], device: torch.device) -> list[list[Lane]]:
     """Cut so that each part fits into what a GPU has free; whoever sends work to a CPU has seen to it."""
     if device.type == "cpu":
         return [list(trainings)]
     forget()
     held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     room = (torch.cuda.mem_get_info(device)[0] + held) // SPARED
-    parts, size = list[list[Training]](), room
+    parts, size = list[list[Lane]](), room
     for training in trainings:
         own = bytes_of(training.member.architecture, training.batch, training.chain)
         if size + own > room:
@@ -66,7 +66,7 @@ class Group:
     """Trainings that have come as far, side by side."""
 
     @torch.inference_mode()  # spares every call some of its way to the kernel; nothing here outlives the group
-    def __init__(self, trainings: Sequence[Training], data: Resident, validation: Resident) -> None:
+    def __init__(self, trainings: Sequence[Lane], data: Resident, validation: Resident) -> None:
         self.active, self.data, self.validation, self.device = list(trainings), data, validation, data.x.device
         self.shape, self.batch = trainings[0].member.architecture.input_shape, trainings[0].batch
         self.order_of = {t.member.order: t.order for t in trainings}
@@ -99,7 +99,7 @@ class Group:
         return self.stack.of_member(self.stack.parameters, place) + self.stack.statistics_of(place)
 
     @torch.inference_mode()
-    def run(self, begun: int, epochs: int) -> Iterator[Training]:
+    def run(self, begun: int, epochs: int) -> Iterator[Lane]:
         """Those that have ended, as they do."""
         for epoch in range(begun + 1, epochs + 1):
             start = time.perf_counter()

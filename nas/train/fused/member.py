@@ -44,8 +44,8 @@ class Member:
     segment: Segment | None = None
 
 
-class Training:
-    """A member on its way: its network holds the weights that are kept, the stack those of the moment.
+class Lane:
+    """A member's training beside others: its network holds the weights that are kept, the stack those of the moment.
 
     `held` are the weights and statistics of the network, in the order of its chain;
     `begins` are its first weights and statistics, and `remembered` what its optimizer had, where it goes on from an
@@ -102,7 +102,7 @@ class Training:
         chance = {"dropout": self.bits.state, "order": order.state}
         reached = {"curve": self.fitted.curve, "best_epoch": self.fitted.best_epoch, "kept": self.network.state_dict()}
         rules = {"stopping": asdict(self.stopping), "schedule": self.schedule.state_dict()}
-        self.segment.leave(self._of, {**now, **chance, **reached, **rules})
+        self.segment.leave(self._of, lambda: {**now, **chance, **reached, **rules})
 
     @property
     def likeness(self) -> tuple[Any, ...]:
