@@ -120,8 +120,8 @@ def test_a_difference_is_the_mean_over_pairs_and_all_intervals_hold_together() -
         wanted = stats.ttest_1samp(values, 0).confidence_interval(1 - 0.05 / 2)
         assert (apart.low, apart.high) == pytest.approx((wanted.low, wanted.high))
     assert table.difference(whole, "random") is None
-    assert "On the test part, against random, better are evolution; not told apart are local." in table.notes(whole)
-    assert "In the search, against random, nothing can be said of evolution, local." in table.notes(whole)  # all equal
+    assert "On the test part, against random: better (evolution), not told apart (local)." in table.notes(whole)
+    assert "In the search, against random: nothing can be said (evolution, local)." in table.notes(whole)  # all equal
 
 
 def test_a_seed_that_one_has_not_is_in_no_difference_and_no_rank() -> None:
@@ -135,7 +135,7 @@ def test_a_seed_that_one_has_not_is_in_no_difference_and_no_rank() -> None:
 def test_one_seed_says_nothing_of_chance() -> None:
     whole = compared({name: tests[:1] for name, tests in TESTS.items()})
     assert table.rows(whole)[1][:3] == ["evolution", "93.00", "+3.00"]
-    assert "On the test part, against random, nothing can be said of evolution, local." in table.notes(whole)
+    assert "On the test part, against random: nothing can be said (evolution, local)." in table.notes(whole)
 
 
 def test_unequal_costs_are_said(tmp_path: Path) -> None:

@@ -12,11 +12,7 @@ from scipy.stats import rankdata
 from nas.comparing.runs import Comparison, Found
 from nas.selection import LEVEL, Difference, half_width
 
-VERDICTS = {  # by whether a difference is significant, and negative
-    True: ("better are", "worse are"),
-    False: ("not told apart are",) * 2,
-    None: ("nothing can be said of",) * 2,
-}
+VERDICTS = {True: ("better", "worse"), False: ("not told apart",) * 2, None: ("nothing can be said",) * 2}
 UNEQUAL = 1.2  # times the epochs of another strategy
 MEASURES = {"test": "On the test part", "searched": "In the search"}  # of `Found`, and where that is
 
@@ -95,8 +91,8 @@ def notes(compared: Comparison) -> list[str]:
             if apart := difference(compared, strategy, what):
                 verdicts.setdefault(VERDICTS[apart.significant][apart.value < 0], []).append(strategy)
         if verdicts:
-            listed = "; ".join(f"{word} {', '.join(which)}" for word, which in verdicts.items())
-            said.append(f"{where}, against {first}, {listed}.")
+            listed = ", ".join(f"{word} ({', '.join(which)})" for word, which in verdicts.items())
+            said.append(f"{where}, against {first}: {listed}.")
     if placed := ranks(compared):
         ordered = sorted(placed.items(), key=lambda item: item[1])
         said.append("Mean rank on the test part: " + ", ".join(f"{name} {rank:.2f}" for name, rank in ordered) + ".")
