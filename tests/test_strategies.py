@@ -119,10 +119,10 @@ def play_four(strategy: Strategy, trials: int, seed: int) -> list[Trial]:
     return history
 
 
-def asked(strategy: Strategy, number: int, pending: tuple[Candidate, ...]) -> Candidate | None:
+def asked(strategy: Strategy, number: int, pending: tuple[Candidate, ...], seed: int = 0) -> Candidate | None:
     """None where it waits for what is pending."""
     try:
-        return ask(strategy, number, pending)
+        return ask(strategy, number, pending, seed)
     except Exhausted:
         assert pending
         return None
@@ -196,14 +196,19 @@ def test_other_seeds_give_other_candidates(spec: str, space: SearchSpace) -> Non
     strategy = make(spec, space)
     play(strategy, TRIALS)
     certain: list[Candidate] = []  # promotions are asked for whatever the seed: once they are under way, chance decides
-    while len(certain) < TRIALS and len({ask(strategy, 50, tuple(certain), seed).key for seed in (8, 9)}) == 1:
-        certain.append(ask(strategy, 50, tuple(certain), 8))
+    while len(certain) < TRIALS:
+        two = [asked(strategy, 50, tuple(certain), seed) for seed in (8, 9)]
+        if two[0] is None or two[1] is None or two[0].key != two[1].key:
+            break
+        certain.append(two[0])
 
     def next_few(seed: int) -> str:
         """`local` may have two neighbours left: it is what comes after them that chance has many of."""
         running = [*certain]
         for _ in range(4):
-            running.append(ask(strategy, 50, tuple(running), seed))
+            if (candidate := asked(strategy, 50, tuple(running), seed)) is None:  # it waits for what is running
+                break
+            running.append(candidate)
         return str([candidate.values for candidate in running])
 
     assert len({next_few(seed) for seed in range(8)}) >= 4
