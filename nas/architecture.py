@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import groupby
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.digest import Layer, digest, layer_name
 from nas.ops import ACTIVATIONS, NOTHING, OPS, Scalar, Shape, measure
 from nas.plugins import nearest
+
+WHOLE = {"out", "kernel", "stride"}  # options of layers that are whole numbers
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -171,10 +174,10 @@ class Sketch:
         if op not in OPS and op not in NOTHING:
             raise ValueError(f"there is no layer {op!r}; {nearest(op, OPS)}")
         shapes = self.shapes
-        if odd := [i for i in inputs if not (isinstance(i, int) and 0 <= i < len(shapes))]:
-            raise ValueError(
-                f"{op} is put on {odd[0]!r}, which is no layer of this sketch; give what net(...) returned"
-            )
+        inputs = self._known(op, *inputs)
+        for name in WHOLE & attrs.keys():
+            if not isinstance(attrs[name], Integral):
+                raise ValueError(f"{op} needs {name} as a whole number, got {attrs[name]!r}")
         if op in NOTHING and NOTHING[op](shapes[inputs[0]], **attrs):
             return inputs[0]
         pairs = tuple(attrs.items())
@@ -197,8 +200,18 @@ class Sketch:
         finally:
             self._scope = outer
 
+    def _known(self, op: str, *inputs: Any) -> tuple[int, ...]:
+        """The positions. Raises `ValueError` where one is no layer's."""
+        if not inputs:
+            raise ValueError(f"{op} is put on nothing; give a layer, or net.input")
+        for i in inputs:
+            if not (isinstance(i, Integral) and 0 <= i < len(self.shapes)):
+                raise ValueError(f"{op} is put on {i!r}, which is no layer of this sketch; give what net(...) returned")
+        return tuple(map(int, inputs))
+
     def residual(self, x: int, y: int) -> int:
         """`x + y`, with a bias-free projection of `x` where the shapes differ."""
+        x, y = self._known("residual", x, y)
         before, after = self.shapes[x], self.shapes[y]
         if before != after and len(after) == 1:
             x = self("linear", x, out=after[0], bias=False)
@@ -208,6 +221,7 @@ class Sketch:
 
     def done(self, output: int, keep: Iterable[int] = ()) -> Architecture:
         """The architecture that ends at node `output`. Other nodes are dropped, but for those that lead to `keep`."""
+        (output,) = self._known("done", output)
         kept = leading_to(self.nodes, [output, *keep])
         if len(kept) == len(self.nodes) == output + 1:
             whole = Architecture(self.input_shape, tuple(self.nodes))

@@ -45,6 +45,10 @@ def described(space: Described, choose: Choose) -> Architecture:
             )
         if not len(options):
             raise ValueError(f"space {space} asks {name!r} with no options; give it one at least")
+        if not isinstance(options[0], bool | int | float | str):
+            raise ValueError(
+                f"space {space} asks {name!r} with options such as {options[0]!r}; give plain numbers and words"
+            )
         names.add(name)
         return choose(name, options)
 
@@ -59,9 +63,8 @@ def described(space: Described, choose: Choose) -> Architecture:
 
 
 def _listed(options: object) -> bool:
-    """Whether these are options that can be counted and taken by position."""
-    odd = isinstance(options, str | Mapping)
-    return hasattr(options, "__len__") and hasattr(options, "__getitem__") and not odd
+    """Whether these are options as a list or a tuple has them, which an array of NumPy's has not."""
+    return isinstance(options, Sequence) and not isinstance(options, str)
 
 
 class BudgetError(ValueError):

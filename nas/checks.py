@@ -16,8 +16,8 @@ WIDEST = 5.0  # points: half the 95 % interval of an accuracy measured on the va
 ACCURACY = 0.8  # at which that interval is taken
 UNEVEN = 5.0  # samples of the most frequent class for one of the rarest
 WORTHLESS = 0.5  # of a part: more of it than this must not be known to the training, or unknown to it
-USUAL, OUTLYING = 0.9, 10.0  # share of a feature's values; how far another is, in all of theirs, so that they vanish
-LEAST_SAMPLES, LOOKED_AT = 20, 20_000  # to tell what is usual
+USUAL, OUTLYING = 0.9, 20.0  # share of a feature's values; the deviation of all, in theirs, with which they vanish
+LEAST_SAMPLES, LOOKED_AT = 20, 5_000_000  # to tell what is usual; numbers that are looked at
 QUANTITY, SELDOM = 30, 20.0  # classes that are numbers; samples of each
 MENTIONED = 3  # features
 FAR = 0.5  # of log(classes): how far the first loss may be from it
@@ -190,12 +190,13 @@ def _outlying(dataset: Dataset) -> list[str]:
     x = dataset.train.x
     if x.ndim != 2 or len(x) < LEAST_SAMPLES:
         return []
-    some = x[:: -(-len(x) // LOOKED_AT)]
+    some = x[:: -(-x.size // LOOKED_AT)].astype(np.float64)
     middle = np.median(some, axis=0)
     usual = np.quantile(np.abs(some - middle), USUAL, axis=0)
-    ends = np.stack([x.min(axis=0), x.max(axis=0)])
+    ends = np.stack([x.min(axis=0), x.max(axis=0)]).astype(np.float64)
     furthest = np.abs(ends - middle).max(axis=0)
-    found = np.flatnonzero((usual > 0) & (furthest > OUTLYING * len(x) * usual))
+    spread = np.sqrt(some.var(axis=0) + furthest**2 / len(x))  # which normalisation divides by, at least
+    found = np.flatnonzero((usual > 0) & (spread > OUTLYING * usual))
     far = ends[np.abs(ends - middle).argmax(axis=0), np.arange(x.shape[1])]
     most = f"{100 * USUAL:.0f} % of its values lie within"
     return [

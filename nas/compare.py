@@ -20,7 +20,6 @@ from nas.comparing.figure import draw
 from nas.comparing.runs import Comparison
 from nas.configfile import read_yaml
 from nas.options import Options
-from nas.reporting.panels import count
 from nas.result import Result
 from nas.run import run
 
@@ -44,7 +43,8 @@ def compare(
     The searches lie in the folder `out`, beside comparison.md, comparison.csv and comparison.svg; the same call goes on
     with them, more seeds or strategies add to them. Raises `ValueError` for a mistake before anything is trained.
     """
-    console, compared = Console(stderr=True), Comparison.of(Path(out), list(strategies), first_seed, seeds)
+    named = [strategies] if isinstance(strategies, str) else list(strategies)
+    console, compared = Console(stderr=True), Comparison.of(Path(out), named, first_seed, seeds)
     number = 0
 
     def search(one: Options) -> Result:
@@ -52,7 +52,7 @@ def compare(
         number += 1
         if not verbose:
             return run(one, console)
-        with console.status(f"{one.strategy}, seed {one.seed}: search {number} of {len(strategies) * seeds}"):
+        with console.status(f"{one.strategy}, seed {one.seed}: search {number} of {len(named) * seeds}"):
             return run(one, console)
 
     def told(line: str) -> None:
@@ -91,9 +91,9 @@ def print_comparison(compared: Comparison, console: Console) -> None:
     if not compared.found:
         console.print(f"No search has ended; the same command goes on in {compared.path}", highlight=False)
         return
-    shown = Table(title=f"{len(compared.strategies)} strategies, {count(len(compared.seeds), 'seed')} each")
+    shown = Table()
     for n, column in enumerate(table.columns(compared)):
-        shown.add_column(column, justify="right" if n else "left")
+        shown.add_column(column, justify="right" if n else "left", overflow="fold")
     for row in table.rows(compared):
         shown.add_row(*row)
     console.print(shown)

@@ -156,6 +156,8 @@ def test_a_value_that_makes_all_others_alike_is_named_by_its_column(tmp_path: Pa
     table.write_text("\n".join(["word,size,y", *rows, *["p,1e30,1"] * 9]))
     (said,) = [warning for warning in check(Csv(str(table), target="y").load(0)) if "alike" in warning]
     assert said.startswith("column 'size' has 1e+30, and 90 % of its values lie within 1.")
+    table.write_text("\n".join(["word,size,y", *rows, *["p,-999,1"] * 80]))  # which stands for nothing
+    assert any("column 'size' has -999, and" in warning for warning in check(Csv(str(table), target="y").load(0)))
     for row, heavy in enumerate(np.random.default_rng(1).standard_t(2, size=(5, 600, 4))):  # tails are no mistake
         assert check(dataset(train=replace(part(600, row), x=heavy.astype(np.float32)))) == []
 

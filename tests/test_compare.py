@@ -77,7 +77,11 @@ def test_the_same_call_trains_nothing_again_and_more_seeds_add_to_it() -> None:
         (["random"], {}, "at least two strategies, got random"),
         (["random", "local", "random"], {}, "--strategy random is given twice"),
         (["random", nas.Strategy], {}, r"by name, such as my_package.module:Class, got <class"),
-        (["random", "local"], {"seeds": 0}, "seeds must be a number of at least 1, got 0"),
+        (["random", "local"], {"seeds": 0}, "seeds must be a whole number of at least 1, got 0"),
+        (["random", "local"], {"seeds": 1.5}, r"seeds must be a whole number of at least 1, got 1\.5"),
+        (["random", "random:"], {}, "--strategy random is given twice"),
+        (["random", "local"], {"seed": 7}, "seed=7 is no option of each search"),
+        (["random", "local"], {"strategy": "local"}, "strategy='local' is no option of each search"),
         (["random", "evolutoin"], {}, "did you mean 'evolution'"),
         (["random", "evolution:population=0"], {}, "population"),
         (["random", "evolution"], {"budget": "9"}, "raise --budget"),
@@ -88,6 +92,15 @@ def test_a_mistake_is_said_before_the_first_search(strategies: list[Any], option
     with pytest.raises(ValueError, match=message):
         compare(strategies, out="all", **{**SMALL, **options})
     assert not Path("all").exists()
+
+
+def test_searches_are_not_made_shorter_and_compared_with_longer_ones() -> None:
+    searched(seeds=1, trials=3)
+    with pytest.raises(ValueError, match="all holds searches of 3 trials; give as much or more, or another --out"):
+        searched(seeds=2, trials=2)
+    with pytest.raises(ValueError, match="holds searches of 3 trials"):
+        searched(seeds=2, trials=None, time="2s")
+    assert [one.trials for one in searched(seeds=2, trials=4).found.values()] == [4] * 4
 
 
 def test_what_there_is_when_interrupted_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +147,7 @@ def test_a_seed_that_one_has_not_is_in_no_difference_and_no_rank() -> None:
 
 def test_one_seed_says_nothing_of_chance() -> None:
     whole = compared({name: tests[:1] for name, tests in TESTS.items()})
-    assert table.rows(whole)[1][:3] == ["evolution", "93.00", "+3.00"]
+    assert table.rows(whole)[1][:4] == ["evolution", "1", "93.00", "+3.00"]
     assert "On the test part, against random: nothing can be said (evolution, local)." in table.notes(whole)
 
 
@@ -157,7 +170,6 @@ def test_the_command_prints_the_table_and_takes_the_options_of_a_search(capsys: 
     arguments = [*words.split(), "--config", "c.yaml", "--strategy", "random", "--strategy", "evolution"]
     assert nas.compare.main(arguments) == 0
     shown = capsys.readouterr()
-    assert "2 strategies, 2 seeds each" in shown.out
     assert "Everything is in all/: comparison.md, comparison.csv, comparison.svg" in shown.out
     assert "seed 1, evolution: " in shown.err
     assert len(rows(Path("all/random/seed0/trials.jsonl"))) == 2

@@ -52,7 +52,13 @@ def test_grey_images_have_one_channel_and_a_coloured_one_among_them_makes_three(
 
 
 @pytest.mark.parametrize(
-    "names", [("Training", "Validation", "Testing"), ("training_set", "dev set", "TEST"), ("train", "valid", "testset")]
+    "names",
+    [
+        ("Training", "Validation", "Testing"),
+        ("training_set", "dev set", "TEST"),
+        ("train", "valid", "testset"),
+        ("train1", "val", "tests"),
+    ],
 )
 def test_the_folders_of_a_split_may_be_called_as_people_call_them(tmp_path: Path, names: tuple[str, ...]) -> None:
     for usual in ("train", "val", "test"):

@@ -65,6 +65,20 @@ def test_labels_are_numbers_only_where_they_are_written_as_such(
     assert dataset.classes == classes
 
 
+def test_what_stands_for_nothing_in_features_may_be_a_class(tmp_path: Path) -> None:
+    rows = "".join(f"{i % 3 and i % 7}.5,{0 if i % 5 == 0 else i},{i % 2}\n" for i in range(60))
+    (tmp_path / "t.csv").write_text(f"a,b,y\n{rows}")
+    dataset = Csv(str(tmp_path / "t.csv"), target="y", missing="0").load(0)
+    assert dataset.classes == ("0", "1")
+    assert 0.0 not in np.concatenate([dataset.train.x, dataset.validation.x, dataset.test.x])[:, 1]
+
+
+def test_versions_are_words(tmp_path: Path) -> None:
+    rows = "".join(f"{('1.2.3', '1.10.0', '2.0.1')[i % 3]},{i % 7}.5,{i % 2}\n" for i in range(60))
+    (tmp_path / "t.csv").write_text(f"v,a,y\n{rows}")
+    assert Csv(str(tmp_path / "t.csv"), target="y").task() == ((4,), 2)
+
+
 @pytest.mark.parametrize("date", ["2024-03-{:02d}", "{:02d}/03/2024", "2024-03-{:02d}T10:00:00", "{}.3.24"])
 def test_dates_are_no_categories(tmp_path: Path, date: str) -> None:
     rows = "".join(f"{date.format(1 + i % 28)},{i % 7}.5,{i % 2}\n" for i in range(60))

@@ -236,6 +236,15 @@ def test_two_folders_of_one_split_are_refused(tmp_path: Path) -> None:
     assert_shows(refusal(ImageFolder(str(tmp_path))), said)
 
 
+def test_a_folder_of_the_same_classes_beside_the_split_is_not_passed_over(tmp_path: Path) -> None:
+    for name in ("train", "holdout"):
+        write_images(tmp_path / name, 0)
+    (tmp_path / "scripts").mkdir()
+    assert_shows(
+        refusal(ImageFolder(str(tmp_path))), "holdout has the classes of", "call it val or test, or move it away"
+    )
+
+
 def test_a_size_below_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="got -1"):
         ImageFolder("x", size=-1)

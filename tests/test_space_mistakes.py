@@ -39,6 +39,9 @@ def test_mistakes_of_ones_own_space_get_one_sentence() -> None:
         (("more", (True, True)), r"asks 'more' twice in one draw; give each fork its own name"),
         (("more", {4}), r"asks choose\('more', \{4\}\); it takes a name and a tuple of options"),
         (("more", 4), r"asks choose\('more', 4\)"),
+        (("more", np.arange(3)), r"asks choose\('more', array\(\[0, 1, 2\]\)\)"),
+        (("more", (np.int64(4),)), r"with options such as (np\.int64\(4\)|4); give plain numbers and words"),
+        (("more", ((8, 8), (4,))), r"with options such as \(8, 8\); give plain numbers"),
         ((3, (4, 8)), r"asks choose\(3, \(4, 8\)\)"),
         ((), r"ends in shape \(11,\), for 10 classes; end with out=self\.classes"),
     ]
@@ -59,6 +62,15 @@ def test_a_layer_is_put_on_layers_of_its_own_sketch_with_options_that_it_has() -
     x = one("linear", one("relu", one("linear", one.input, out=4)), out=4)
     with pytest.raises(ValueError, match=r"relu is put on 3, which is no layer of this sketch"):
         other("relu", x)
+    with pytest.raises(ValueError, match=r"residual is put on 99, which is no layer"):
+        other.residual(other.input, 99)
+    with pytest.raises(ValueError, match=r"done is put on 99, which is no layer"):
+        other.done(99)
+    with pytest.raises(ValueError, match=r"dropout is put on nothing; give a layer, or net.input"):
+        other("dropout", p=0.0)
+    with pytest.raises(ValueError, match=r"linear needs out as a whole number, got 8\.0"):
+        other("linear", other.input, out=8.0)
+    assert one("relu", np.int64(x)) == x + 1  # type: ignore[arg-type]  # as an array of positions has it
     with pytest.raises(ValueError, match=r"linear is put on 'x', which is no layer"):
         other("linear", "x", out=4)  # type: ignore[arg-type]  # a mistake
     with pytest.raises(ValueError, match=r"layer linear with \{'units': 8\} on 1 layer\(s\): .*'units'"):

@@ -197,10 +197,10 @@ def test_other_seeds_give_other_candidates(spec: str, space: SearchSpace) -> Non
     play(strategy, TRIALS)
     certain: list[Candidate] = []  # promotions are asked for whatever the seed: once they are under way, chance decides
     while len(certain) < TRIALS:
-        two = [asked(strategy, 50, tuple(certain), seed) for seed in (8, 9)]
-        if two[0] is None or two[1] is None or two[0].key != two[1].key:
+        several = [asked(strategy, 50, tuple(certain), seed) for seed in range(8, 14)]
+        if several[0] is None or any(one is None or one.key != several[0].key for one in several):
             break
-        certain.append(two[0])
+        certain.append(several[0])
 
     def next_few(seed: int) -> str:
         """`local` may have two neighbours left: it is what comes after them that chance has many of."""

@@ -50,7 +50,7 @@ def ranks(compared: Comparison) -> dict[str, float]:
 
 def columns(compared: Comparison) -> list[str]:
     minus = f"minus {compared.strategies[0]}"
-    return ["strategy", "test, %", minus, "in the search, %", minus, "trials", "epochs", "s"]
+    return ["strategy", "seeds", "test, %", minus, "in the search, %", minus, "trials", "epochs", "s"]
 
 
 def rows(compared: Comparison) -> list[list[str]]:
@@ -58,7 +58,7 @@ def rows(compared: Comparison) -> list[list[str]]:
     lines = []
     for strategy in compared.strategies:
         if found := compared.of_strategy(strategy):
-            line = [strategy]
+            line = [strategy, str(len(found))]
             for what in MEASURES:
                 line += [_mean([getattr(one, what) for one in found]), _points(difference(compared, strategy, what))]
             costs = (f"{mean(getattr(one, name) for one in found):,.0f}" for name in ("trials", "epochs", "seconds"))
@@ -98,7 +98,7 @@ def notes(compared: Comparison) -> list[str]:
         said.append("Mean rank on the test part: " + ", ".join(f"{name} {rank:.2f}" for name, rank in ordered) + ".")
     every = [compared.of_strategy(name) for name in compared.strategies]
     epochs = [mean(one.epochs for one in found) for found in every if found]
-    if max(epochs, default=0) > UNEQUAL * min(epochs, default=0):
+    if not compared.timed and max(epochs, default=0) > UNEQUAL * min(epochs, default=0):
         said.append("They have not trained for as many epochs: what each reaches in as much time is told by --time.")
     if compared.failed:
         which = ", ".join(f"{strategy} with seed {seed}" for strategy, seed in compared.failed)

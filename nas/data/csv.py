@@ -18,7 +18,7 @@ from nas.plugins import nearest
 MOST_CATEGORIES = 100
 NUMERIC = 0.8  # a column with words and with numbers in more of its rows than this is one of numbers
 MARKERS = {"?", "-", "--", ".", "na", "n/a", "nan", "nil", "none", "null", "missing", "unknown"}  # beside numbers alone
-DATE = r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?"
+DATE = r"(\d{1,4}[-/]\d{1,2}[-/]\d{1,4}|\d{1,2}\.\d{1,2}\.(\d{2}|\d{4}))([ T].*)?"
 LEADING = r"[+-]?0\d"
 Replaced = tuple[str, str]  # a pattern, and what stands for it in a number
 SIGNS = r"[$€£¥] *(?=[\d-])|(?<=\d) *[%$€£¥]$", ""
@@ -153,15 +153,17 @@ class Csv(Source):
             raise ValueError(f"there is no file {self.path!r}; {USAGE}")
         import pandas as pd  # 0.5 s, for this source alone
 
-        blank = ["", *self.missing]
-        missing: dict[str, Any] = {"keep_default_na": False, "na_values": blank, "skipinitialspace": True}  # "  " too
-        read = partial(pd.read_csv, sep=self.sep, encoding="utf-8-sig", **missing)
+        blank: dict[str, Any] = {"keep_default_na": False, "na_values": [""], "skipinitialspace": True}  # "  " too
+        read = partial(pd.read_csv, sep=self.sep, encoding="utf-8-sig", **blank)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the line of names
-                names = read(path, header=None, nrows=1, dtype=str).iloc[0].dropna()
+                heads = read(path, header=None, nrows=1, dtype=str).iloc[0]
+                names = heads.dropna()
                 label = {name: str for name in names if name.strip() == self.target}
-                frame = read(path, index_col=False, low_memory=False, dtype=label)
+                called = [name if isinstance(name, str) else f"Unnamed: {n}" for n, name in enumerate(heads)]
+                nothing = {name: [""] if name in label else ["", *self.missing] for name in called}
+                frame = read(path, index_col=False, low_memory=False, dtype=label, na_values=nothing)
                 names = names.str.strip()
         except UnicodeDecodeError as error:
             raise ValueError(f"{self.path} is not UTF-8: {one_line(error)}; save it as UTF-8") from None
@@ -194,6 +196,8 @@ class Csv(Source):
         return frame
 
     def _unreadable(self, error: Exception) -> ValueError:
+        if "Length of header" in str(error):
+            return ValueError(f"{self.path}: rows have more fields than the line of names; give every column a name")
         return ValueError(
             f"{self.path} cannot be read as a table: {one_line(error)}; are its columns separated by {self.sep!r}? "
             f"Else say sep=; or sep=tab, as in --data 'csv:FILE,target=COLUMN,sep=;'"

@@ -20,8 +20,8 @@ from nas.ops import Scalar, Shape
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 GREY = ("L", "1")
 MODES = (*GREY, "RGB", "RGBA", "P", "PA", "LA", "CMYK", "YCbCr")  # 8 bits a channel; others would be cut off
-SPLITS = {"train": "train(ing)?", "validation": "val|valid|validation|dev", "test": "test(ing)?"}
-SUFFIX = "([ _-]?(set|data|images|split))?"  # of the folder of a split
+SPLITS = {"train": "train(ing)?", "validation": "val|valid|validation|dev", "test": "test(s|ing)?"}
+SUFFIX = r"([ _-]?(set|data|images|split))?[ _-]?\d*"  # of the folder of a split
 READ = '''
 def read(path):
     """The pixels of an image, (1, channels, height, width)."""
@@ -104,10 +104,13 @@ class ImageFolder(Source):
         root = folder(self.path, USAGE)
         names = {split: _named(root, pattern) for split, pattern in SPLITS.items()}
         if not names["train"] and (some := names["validation"] or names["test"]):
-            raise ValueError(f"{root} has a folder {some} and no folder train; {USAGE}")
+            raise ValueError(f"{root} has a folder {some} and no folder train; rename it if it is a class; {USAGE}")
         folders = {split: root / name for split, name in names.items() if name} if names["train"] else {"all": root}
         listed = {split: _classes(parent) for split, parent in folders.items()}
         classes = next(iter(listed.values()))
+        for entry in filter(Path.is_dir, visible(root)) if names["train"] else ():
+            if entry not in folders.values() and {inside.name for inside in visible(entry)} >= classes.keys():
+                raise ValueError(f"{entry} has the classes of {folders['train']}; call it val or test, or move it away")
         for split, files in listed.items():
             if odd := sorted(classes.keys() ^ files.keys()):
                 first = folders["train"]
