@@ -205,7 +205,7 @@ class Sketch:
         if not inputs:
             raise ValueError(f"{op} is put on nothing; give a layer, or net.input")
         for i in inputs:
-            if not (isinstance(i, Integral) and 0 <= i < len(self.shapes)):
+            if not isinstance(i, Integral) or not 0 <= int(i) < len(self.shapes):
                 raise ValueError(f"{op} is put on {i!r}, which is no layer of this sketch; give what net(...) returned")
         return tuple(map(int, inputs))
 

@@ -171,3 +171,10 @@ def test_arrays_that_will_not_do_are_refused_in_one_sentence(x: Any, y: Any, sho
     with pytest.raises(ValueError, match=re.escape(shown)) as refusal:
         read(Arrays(x, y))
     assert "\n" not in str(refusal.value)
+
+
+def test_a_number_that_float32_cannot_hold_is_shown_with_its_place() -> None:
+    x = np.arange(120.0).reshape(60, 2)
+    x[7, 1] = 1e300
+    with pytest.raises(ValueError, match=r"1 of 120 values are NaN or infinite as float32, 1e\+300 in sample 7"):
+        Arrays(x, np.arange(60) % 2).load(0)
