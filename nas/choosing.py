@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from nas.ensemble import roommates
 from nas.executor import JobFailed, Workers
@@ -25,6 +28,7 @@ from nas.finalists import (
     with_baseline,
 )
 from nas.options import Options
+from nas.record import read_json
 from nas.selection import finalists_of
 from nas.train.fused.plan import likeness, share
 from nas.trial import Trial
@@ -63,19 +67,57 @@ def probed(ended: Ended, options: Options, devices: Sequence[str], executor: Wor
     return replace(ended, adds=adds)
 
 
-def chosen_again(options: Options, ended: Ended, devices: Sequence[str], searched: int, whole: int) -> list[Again]:
+def chosen_again(
+    options: Options, ended: Ended, devices: Sequence[str], searched: int, whole: int, plan: Path | None = None
+) -> list[Again]:
     """For as many epochs and seeds as the options, or the time not yet spent, allow.
 
-    `searched` and `whole`: the samples that a training of the search and a final one passes in an epoch.
+    `searched` and `whole`: the samples that a training of the search and a final one passes in an epoch. `plan`: where
+    what the time allows is written down, for a session that goes on: speeds that are measured again are others.
     """
     epochs = LONGER * options.epochs if options.final_epochs is None else options.final_epochs
     if epochs and options.time is not None and options.final_epochs is None:
-        return _in_time(options, ended, devices, searched, whole)
+        before = _planned(options, ended, plan)
+        return before or _noted(options, ended, plan, _in_time(options, ended, devices, searched, whole))
     both, number, seeds = [*ended.trials, *ended.baseline], options.finalists or FINALISTS, options.final_seeds or SEEDS
     if not epochs:
         return []
     more = roommates(both, options.budget, epochs, seeds) if options.joins else []
     return distinct([*with_baseline(ended.trials, ended.baseline, number, seeds, epochs), *more])
+
+
+def _arms(ended: Ended) -> dict[str, Sequence[Trial]]:
+    return {"search": ended.trials, "random": ended.baseline, "final": ended.final}
+
+
+def _question(options: Options, ended: Ended) -> list[Any]:
+    """What a plan is an answer to."""
+    asked = [options.time, options.finalists, options.final_seeds, options.joins, options.distill]
+    return [*asked, len(ended.trials), len(ended.baseline)]
+
+
+def _planned(options: Options, ended: Ended, plan: Path | None) -> list[Again]:
+    """What an earlier session has chosen, where it has begun with it and the question is the same; else nothing."""
+    before = {} if plan is None or not ended.final else read_json(plan)
+    if before.get("of") != _question(options, ended):
+        return []
+    held = {(arm, trial.number): trial for arm, trials in _arms(ended).items() for trial in trials}
+    try:
+        return [
+            Again(held[arm, number], int(epochs), int(seeds), bool(joining))
+            for arm, number, epochs, seeds, joining in before["again"]
+        ]
+    except (KeyError, TypeError, ValueError):  # damaged
+        return []
+
+
+def _noted(options: Options, ended: Ended, plan: Path | None, chosen: list[Again]) -> list[Again]:
+    """The choice, written down."""
+    places = {id(trial): (arm, trial.number) for arm, trials in _arms(ended).items() for trial in trials}
+    if plan is not None and all(id(again.trial) in places for again in chosen):
+        rows = [[*places[id(again.trial)], again.epochs, again.seeds, again.joining] for again in chosen]
+        plan.write_text(json.dumps({"of": _question(options, ended), "again": rows}) + "\n", encoding="utf-8")
+    return chosen
 
 
 def _in_time(options: Options, ended: Ended, devices: Sequence[str], searched: int, whole: int) -> list[Again]:

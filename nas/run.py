@@ -277,7 +277,8 @@ class _Run:
         samples = self.evaluator.searched[0].samples, self.evaluator.whole.samples
         ended = timed(Ended(trials.trials, baseline.trials, log.trials, spent), self.options, self._executor)
         ended = probed(ended, self.options, self.placement.devices, self._executor)
-        self._chosen = chosen = chosen_again(self.options, ended, self.placement.devices, *samples)
+        told = self.placement.devices, *samples, self.directory.path / "plan.json"
+        self._chosen = chosen = chosen_again(self.options, ended, *told)
         if not chosen:
             if self.options.final_epochs != 0 and best_first(trials.trials):
                 self._say("warning: no --time is left for a final training; best/ is as the search has trained it")
