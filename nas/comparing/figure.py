@@ -13,10 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from nas.comparing.runs import Comparison, Found
-from nas.reporting.panels import LINES, legend_above, panels
+from nas.reporting.panels import CURVES, LINES, legend_above, panels
 from nas.reporting.svg import save, style
 
-COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#7a6200", "#56b4e9", "#000000")  # Okabe and Ito's
 POINTS = 200
 EARLY = 4  # of the trials one part in so many, the first, may lie below the frame
 Values = npt.NDArray[np.float64]
@@ -32,7 +31,7 @@ def draw(compared: Comparison) -> Path | None:
     with style():
         figure, (left, right) = panels(3.8, sharey=True)
         heights = list[float]()
-        for strategy, colour, line in zip(compared.strategies, cycle(COLOURS), cycle(LINES), strict=False):
+        for strategy, colour, line in zip(compared.strategies, cycle(CURVES), cycle(LINES), strict=False):
             if several := compared.of_strategy(strategy):
                 look = {"color": colour, "linestyle": line, "label": strategy}
                 heights += _course(left, trials, _by_trials(several, trials), look)

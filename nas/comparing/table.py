@@ -10,6 +10,7 @@ from statistics import mean
 from scipy.stats import rankdata
 
 from nas.comparing.runs import Comparison, Found
+from nas.reporting.tables import Table
 from nas.selection import LEVEL, Difference, half_width
 
 VERDICTS = {True: ("better", "worse"), False: ("not told apart",) * 2, None: ("nothing can be said",) * 2}
@@ -107,10 +108,8 @@ def notes(compared: Comparison) -> list[str]:
 
 
 def markdown(compared: Comparison) -> str:
-    head = columns(compared)
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows(compared)]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return "\n\n".join([table, *notes(compared)]) + "\n"
+    lines = tuple(map(tuple, rows(compared)))
+    return Table(" ".join(notes(compared)), tuple(columns(compared)), lines).markdown
 
 
 def write(compared: Comparison) -> None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 # Okabe and Ito's colours, told apart by colour-blind readers; shapes and dashes tell them apart without any
 COLOURS = {"search": "#0072B2", "random": "#D55E00"}
 MARKERS, DASHES = {"search": "o", "random": "s"}, {"search": "-", "random": (0, (4, 1.5))}
-CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7a6200")
+CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7a6200", "#56B4E9", "#000000")
 LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (2, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (1, 0.8)))
 INK, FAINT, GREEN = "#222222", "#777777", "#009E73"
 WIDTH = 10.0  # inches; the page shows 72 of a drawing's units an inch
